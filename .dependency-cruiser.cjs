@@ -1,0 +1,48 @@
+// Who may import whom: the table in docs/design/0001-architecture.md, as rules.
+const mayImport = {
+  net: [],
+  base: [],
+  kube: ['base'],
+  api: ['net'],
+  ipam: ['net', 'api'],
+  config: ['net', 'api'],
+  'ovsdb-client': ['base'],
+  'raw-socket': ['base'],
+  'bgp-speaker': ['net', 'base', 'raw-socket'],
+  ovn: ['ovsdb-client', 'net', 'api', 'base'],
+  controller: ['kube', 'api', 'ipam', 'config', 'ovn', 'base', 'net'],
+  speaker: ['kube', 'api', 'config', 'bgp-speaker', 'raw-socket', 'base', 'net'],
+  cli: ['kube', 'api', 'config', 'ipam', 'net', 'base'],
+};
+
+const rooms = Object.entries(mayImport).map(([room, allowed]) => ({
+  name: `room-${room}`,
+  comment: `src/${room} may import only: ${allowed.join(', ') || 'nothing of ours'}`,
+  severity: 'error',
+  from: { path: `^src/${room}/` },
+  to: { path: '^src/', pathNot: `^src/(${[room, ...allowed].join('|')})/` },
+}));
+
+module.exports = {
+  forbidden: [
+    ...rooms,
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'pure-rooms-do-no-io',
+      comment: 'net, api, ipam and config decide; they open nothing',
+      severity: 'error',
+      from: { path: '^src/(net|api|ipam|config)/' },
+      to: { dependencyTypes: ['core'], pathNot: '^(node:)?(net|crypto)$' },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+  },
+};

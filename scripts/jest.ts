@@ -1,0 +1,24 @@
+/**
+ * Runs jest for the named suites (`unit`, `integration`, `e2e`) under Node's ESM loader.
+ *
+ *   node scripts/jest.ts unit integration [-- jest arguments or file patterns]
+ *
+ * Words that are not suite names go to jest, so `npm test -- ovsdb-client` runs the files whose path matches.
+ * The end-to-end suite shares one lab and therefore runs in one process, one file after another.
+ */
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+
+const suites = new Set(['unit', 'integration', 'e2e']);
+const words = process.argv.slice(2);
+const selected = words.filter((word) => suites.has(word));
+const rest = words.filter((word) => !suites.has(word));
+const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
+const serial = selected.includes('e2e') ? ['--runInBand'] : [];
+
+const { status, signal } = spawnSync(
+  process.execPath,
+  ['--experimental-vm-modules', '--no-warnings', jest, '--selectProjects', ...selected, ...serial, ...rest],
+  { stdio: 'inherit' },
+);
+process.exit(signal === null ? (status ?? 1) : 1);
