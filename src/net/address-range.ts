@@ -22,6 +22,13 @@ export class AddressRange {
     return new AddressRange(first, last);
   }
 
+  /** Every address of a prefix, network and broadcast address included. */
+  static ofCidr(cidr: Cidr): AddressRange {
+    const hostBits = BigInt(familyBits(cidr.family) - cidr.prefixLength);
+    const last = Address.of(cidr.family, cidr.address.value | ((1n << hostBits) - 1n));
+    return new AddressRange(cidr.address, last);
+  }
+
   /**
    * Parses what a pool may hold: a prefix ("192.0.2.0/24"), a range ("192.0.2.10-192.0.2.20", blanks around the dash
    * allowed) or a single address. A prefix must have no host bits set.
@@ -30,7 +37,7 @@ export class AddressRange {
    */
   static parse(text: string): AddressRange {
     const trimmed = text.trim();
-    if (trimmed.includes('/')) return Cidr.parse(trimmed).range;
+    if (trimmed.includes('/')) return AddressRange.ofCidr(Cidr.parse(trimmed));
     const dash = trimmed.indexOf('-');
     if (dash < 0) {
       const address = Address.parse(trimmed);

@@ -1,5 +1,4 @@
 import { Address, type Family, familyBits, ParseError } from './address.ts';
-import { AddressRange } from './address-range.ts';
 
 /** An IP prefix (RFC 4632) without host bits. */
 export class Cidr {
@@ -45,12 +44,6 @@ export class Cidr {
 
   get family(): Family {
     return this.address.family;
-  }
-
-  /** Every address of the prefix, network and broadcast address included. */
-  get range(): AddressRange {
-    const hostBits = BigInt(familyBits(this.family) - this.prefixLength);
-    return AddressRange.of(this.address, Address.of(this.family, this.address.value | ((1n << hostBits) - 1n)));
   }
 
   contains(address: Address): boolean {
