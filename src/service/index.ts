@@ -1,0 +1,1 @@
+export { type Endpoint, type PortEndpoints, selectEndpoints } from './endpoints.ts';
