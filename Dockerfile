@@ -11,7 +11,7 @@ RUN if ! (command -v nft && command -v ip && command -v conntrack) >/dev/null; t
 
 COPY dist/node /usr/local/bin/node
 COPY dist/*.mjs dist/raw-socket.node /opt/ovenbird/
+COPY deploy/ovenbird /usr/local/bin/ovenbird
 
-# Small young generation and one V8 helper thread: resident memory on every node matters more than peak throughput.
 ENV UV_THREADPOOL_SIZE=2
-ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=2", "--v8-pool-size=1", "/opt/ovenbird/ovenbird.mjs"]
+ENTRYPOINT ["/usr/local/bin/ovenbird"]
