@@ -18,7 +18,7 @@ const serial = selected.includes('e2e') ? ['--runInBand'] : [];
 
 const { status, signal } = spawnSync(
   process.execPath,
-  ['--experimental-vm-modules', '--no-warnings', jest, '--selectProjects', ...selected, ...serial, ...rest],
+  ['--experimental-vm-modules', '--no-warnings', jest, ...rest, ...serial, '--selectProjects', ...selected],
   { stdio: 'inherit' },
 );
 process.exit(signal === null ? (status ?? 1) : 1);

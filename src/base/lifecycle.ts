@@ -61,12 +61,16 @@ export class Lifecycle {
     const late = new Promise<'late'>((resolve) => {
       deadline.signal.addEventListener('abort', () => resolve('late'), { once: true });
     });
-    const pending: string[] = [];
+    const over = new Set<string>();
     for (const task of this.#running.toReversed()) {
+      void task.done.then(() => over.add(task.name));
       task.abort.abort(new OvenbirdError('Stopping', `${task.name} was told to stop`));
-      if ((await Promise.race([task.done, late])) === 'late') pending.push(task.name);
+      await Promise.race([task.done, late]);
     }
     timer.cancel();
+    // Tasks told to stop only after the grace was over get one turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    const pending = this.#running.map((task) => task.name).filter((name) => !over.has(name));
     if (pending.length > 0) this.#logger.warn({ pending }, 'stopped with tasks still pending');
     this.#running.length = 0;
     return { pending };
