@@ -7,3 +7,4 @@ export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } fro
 export { ManualClock } from './manual-clock.ts';
 export { Counter, Histogram, MetricRegistry, registerProcessMetrics } from './metrics.ts';
 export { describeOptions, type OptionSpec, Options, UsageError } from './options.ts';
+export { version } from './version.ts';
