@@ -46,7 +46,19 @@ export const advertisementReasons = {
   InvalidSelector: 'A node selector cannot be read and matches no node; the other selectors are in use.',
 } as const;
 
+/** Whether a node announces an address, and why: in the status of each speaker. */
+export const announcementReasons = {
+  Eligible: 'The address may be announced; the speakers elect one owner on the local network.',
+  NotAdvertised: 'No L2Advertisement covers the pool of the address.',
+  NoEndpoints: 'The Service has no endpoint that is ready, so nobody answers for its address.',
+  NoLocalEndpoints: 'externalTrafficPolicy is Local and no node that may announce runs a ready endpoint.',
+  NoEligibleNode: 'Every node is left out by the node selectors, by label or by its conditions.',
+  HostAgentNotReady: 'The host agent of this node has not programmed the address yet, so the node does not claim it.',
+  ServiceDeleted: 'The Service is being deleted.',
+} as const;
+
 export type AllocationReason = keyof typeof allocationReasons;
 export type ProgrammingReason = keyof typeof programmingReasons;
 export type PoolReason = keyof typeof poolReasons;
 export type AdvertisementReason = keyof typeof advertisementReasons;
+export type AnnouncementReason = keyof typeof announcementReasons;
