@@ -1,0 +1,2 @@
+export { restartNorthbound, startOvnCentral } from './central.ts';
+export { startOvnNode } from './node.ts';
