@@ -1,0 +1,28 @@
+/** Raw sockets for Linux: Ethernet frames, link events, and socket options that Node does not offer. See README.md. */
+export {
+  and,
+  arpFilter,
+  assemble,
+  dropAllFilter,
+  ipv4UdpFilter,
+  ipv6UdpFilter,
+  jump,
+  type Line,
+  label,
+  load,
+  neighbourDiscoveryFilter,
+  networkHeader,
+  next,
+  receivedTtlFilter,
+  ret,
+} from './bpf.ts';
+export { RawSocketError, type RawSocketErrorCode } from './errors.ts';
+export { createGate, type Gate } from './gate.ts';
+export {
+  type FrameInfo,
+  openPacketSocket,
+  type PacketSocket,
+  type PacketSocketOptions,
+  type PacketStatistics,
+  type PacketType,
+} from './packet-socket.ts';
