@@ -1,5 +1,6 @@
-import { excludeNodeLabel } from '../api/names.ts';
+import { allocatedFromPoolAnnotations, excludeNodeLabel, readAnnotation } from '../api/names.ts';
 import type { AnnouncementReason } from '../api/reasons.ts';
+import { type Config, l2AdvertisementsOf, matchesLabels, poolOf } from '../config/index.ts';
 import type { EndpointSlice, Node, Service } from '../kube/objects.ts';
 import { objectKey } from '../kube/objects.ts';
 import { Address } from '../net/index.ts';
@@ -9,23 +10,6 @@ import { selectEndpoints } from '../service/index.ts';
 export interface DecisionReason {
   code: AnnouncementReason;
   message: string;
-}
-
-/** An advertisement as the decision needs it: validated, its selectors compiled. */
-export interface Advertisement {
-  name: string;
-  /** Names of the pools it covers; empty means all. */
-  ipAddressPools: readonly string[];
-  /** Interfaces to announce on; empty means every suitable one. */
-  interfaces: readonly string[];
-  selectsNode(labels: Readonly<Record<string, string>>): boolean;
-}
-
-/** The part of the configuration that decides who may announce. */
-export interface AnnouncementConfig {
-  /** The pool that holds an address, by name. */
-  poolOf(address: Address): string | undefined;
-  advertisements: readonly Advertisement[];
 }
 
 /** Who may announce one address of one Service, and where. */
@@ -53,7 +37,7 @@ export function decideAnnouncements(
   service: Service,
   slices: readonly EndpointSlice[],
   nodes: readonly Node[],
-  config: AnnouncementConfig,
+  config: Config,
 ): AnnounceDecision[] {
   const decisions: AnnounceDecision[] = [];
   for (const { ip } of service.status?.loadBalancer?.ingress ?? []) {
@@ -68,7 +52,7 @@ function decide(
   service: Service,
   slices: readonly EndpointSlice[],
   nodes: readonly Node[],
-  config: AnnouncementConfig,
+  config: Config,
 ): AnnounceDecision {
   const key = objectKey(service);
   const answer = (
@@ -86,21 +70,21 @@ function decide(
   if (service.metadata.deletionTimestamp !== undefined) {
     return answer('ServiceDeleted', `Service ${key} is being deleted`);
   }
-  const pool = config.poolOf(address);
-  const advertisements = config.advertisements.filter(
-    ({ ipAddressPools }) => ipAddressPools.length === 0 || (pool !== undefined && ipAddressPools.includes(pool)),
-  );
+  const allocatedFrom = readAnnotation(service.metadata.annotations, allocatedFromPoolAnnotations)?.value;
+  const pool = poolOf(config.pools, address)?.name ?? allocatedFrom;
+  const advertisements = l2AdvertisementsOf(config, address, allocatedFrom);
   if (advertisements.length === 0) {
     const where = pool === undefined ? `${address}, which no pool holds` : `pool ${pool}`;
     return answer('NotAdvertised', `no L2Advertisement covers ${where}; create one that names the pool`);
   }
-
   if (!hasEndpoint(slices)) {
     return answer('NoEndpoints', `Service ${key} has no ready endpoint, so nobody answers for ${address}`);
   }
   const local = service.spec.externalTrafficPolicy === 'Local';
   const selected = nodes.filter((node) =>
-    advertisements.some((advertisement) => advertisement.selectsNode(node.metadata.labels ?? {})),
+    advertisements.some(
+      ({ nodeSelectors }) => nodeSelectors?.some((selector) => matchesLabels(selector, node.metadata.labels)) ?? true,
+    ),
   );
   const usable = selected.filter((node) => nodeProblem(node) === undefined);
   const eligible = usable.filter((node) => !local || hasEndpoint(slices, node.metadata.name));

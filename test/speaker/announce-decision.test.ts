@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
+import type { L2Advertisement } from '../../src/api/index.ts';
+import { buildConfig, type Config } from '../../src/config/index.ts';
 import type { EndpointSlice, Node, Service } from '../../src/kube/objects.ts';
-import { Cidr } from '../../src/net/index.ts';
-import { type AnnouncementConfig, decideAnnouncements } from '../../src/speaker/announce-decision.ts';
+import { decideAnnouncements } from '../../src/speaker/announce-decision.ts';
 
 const node = (
   name: string,
@@ -35,10 +36,11 @@ function slice(endpoints: [node: string | undefined, state: State][]): EndpointS
   };
 }
 
-const everywhere = { name: 'all', ipAddressPools: [], interfaces: [], selectsNode: () => true };
-function config(advertisements: AnnouncementConfig['advertisements'] = [everywhere]): AnnouncementConfig {
-  const pool = Cidr.parse('10.77.0.0/24');
-  return { poolOf: (address) => (pool.contains(address) ? 'default' : undefined), advertisements };
+const everywhere: L2Advertisement = { metadata: { name: 'all' }, spec: {} };
+function config(l2Advertisements: L2Advertisement[] = [everywhere]): Config {
+  const pool = (name: string, range: string) => ({ metadata: { name }, spec: { addresses: [range] } });
+  const ipAddressPools = [pool('default', '10.77.0.0/24'), pool('other', '10.78.0.0/24')];
+  return buildConfig({ ipAddressPools, l2Advertisements });
 }
 
 function only(...args: Parameters<typeof decideAnnouncements>) {
@@ -99,28 +101,21 @@ describe('decideAnnouncements', () => {
   });
 
   test('no advertisement for the pool, or an address outside every pool', () => {
-    const other = config([{ ...everywhere, ipAddressPools: ['other'] }]);
+    const other = config([{ ...everywhere, spec: { ipAddressPools: ['other'] } }]);
     const slices = [slice([['a', 'ready']])];
     expect(only(service(), slices, nodes, other)?.reason).toEqual({
       code: 'NotAdvertised',
       message: 'no L2Advertisement covers pool default; create one that names the pool',
     });
-    const outside = only(
-      service({}, ['192.0.2.1']),
-      slices,
-      nodes,
-      config([{ ...everywhere, ipAddressPools: ['default'] }]),
-    );
+    const outside = only(service({}, ['192.0.2.1']), slices, nodes, config());
     expect(outside?.reason.message).toContain('192.0.2.1, which no pool holds');
   });
 
   test('advertisements add up: nodes and interfaces are unions, and one without interfaces means all', () => {
     const labelled = [node('a', { rack: '1' }), node('b', { rack: '2' }), node('c')];
-    const rack = (value: string, interfaces: string[]) => ({
-      name: `rack-${value}`,
-      ipAddressPools: ['default'],
-      interfaces,
-      selectsNode: (labels: Readonly<Record<string, string>>) => labels.rack === value,
+    const rack = (value: string, interfaces: string[]): L2Advertisement => ({
+      metadata: { name: `rack-${value}` },
+      spec: { ipAddressPools: ['default'], interfaces, nodeSelectors: [{ matchLabels: { rack: value } }] },
     });
     const slices = [slice([['a', 'ready']])];
     const two = only(service(), slices, labelled, config([rack('1', ['eth1']), rack('2', ['eth0'])]));
