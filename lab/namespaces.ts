@@ -74,9 +74,10 @@ export function labNamespaces(): string[] {
     .sort();
 }
 
-/** The lab's namespaces as the links under /proc/PID/ns/net show them, to find the processes inside. */
-export function labNamespaceLinks(): Set<string> {
-  return new Set(labNamespaces().map((name) => `net:[${statSync(join(netnsDirectory, name)).ino}]`));
+/** Namespaces of the lab (default: all) as the links under /proc/PID/ns/net show them, to find the processes inside. */
+export function labNamespaceLinks(names: readonly string[] = labNamespaces()): Set<string> {
+  const present = labNamespaces().filter((name) => names.includes(name) && isNamespace(name));
+  return new Set(present.map((name) => `net:[${statSync(join(netnsDirectory, name)).ino}]`));
 }
 
 async function makeNamespaces(lab: Lab): Promise<void> {
