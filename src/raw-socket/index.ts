@@ -18,6 +18,8 @@ export {
 } from './bpf.ts';
 export { RawSocketError, type RawSocketErrorCode } from './errors.ts';
 export { createGate, type Gate } from './gate.ts';
+export type { InterfaceAddress, Link, LinkFlags, OperationalState } from './link-messages.ts';
+export type { LinkEvent } from './link-table.ts';
 export {
   type FrameInfo,
   openPacketSocket,
@@ -26,3 +28,4 @@ export {
   type PacketStatistics,
   type PacketType,
 } from './packet-socket.ts';
+export { type LinkWatcher, type LinkWatcherOptions, watchLinks } from './watch-links.ts';
