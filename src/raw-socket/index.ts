@@ -28,4 +28,26 @@ export {
   type PacketStatistics,
   type PacketType,
 } from './packet-socket.ts';
+export {
+  attachFilter,
+  type BindOptions,
+  bindAddress,
+  bindToDevice,
+  closeFd,
+  closingOnFailure,
+  createSocket,
+  getIntegerOption,
+  type SocketKind,
+  setMark,
+  setMaximumSegment,
+  setMinimumTtl,
+  setMulticastTtl,
+  setPriority,
+  setReceiveBuffer,
+  setTrafficClass,
+  setTtl,
+  setUserTimeout,
+} from './socket-options.ts';
+export { addTcpAoKey, deleteTcpAoKey, type KeyedPeer, setTcpMd5Key, type TcpAoKey } from './tcp-authentication.ts';
+export { boottimeMs, interfaceIndex, setRealtimePriority } from './thread.ts';
 export { type LinkWatcher, type LinkWatcherOptions, watchLinks } from './watch-links.ts';
