@@ -1,4 +1,5 @@
-import { LabError } from '../errors.ts';
+// Not through the room's index: the CNI plugin starts for every pod and must not load a logger.
+import { OvenbirdError } from '../../src/base/errors.ts';
 
 /** A value as OVSDB writes it in JSON (RFC 7047 section 5.1). */
 export type OvsdbValue =
@@ -23,13 +24,16 @@ export interface OvsdbResult {
 }
 
 /** A transaction that was refused; nothing of it took effect. */
-export class OvsdbRefused extends LabError {
+export class OvsdbRefused extends OvenbirdError<'Refused'> {
   /** RFC 7047's word: `timed out` when a `wait` did not hold, `constraint violation`, ... */
   readonly reason: string;
+  /** Which operation failed; the number of operations when the commit itself did. */
+  readonly at: number;
 
-  constructor(reason: string, message: string) {
-    super('CommandFailed', message);
+  constructor(reason: string, at: number, message: string) {
+    super('Refused', message);
     this.reason = reason;
+    this.at = at;
   }
 }
 
@@ -59,6 +63,7 @@ export function parseTransactReply(stdout: string, operations: readonly OvsdbOpe
     const which = operation ? `${operation.op} ${String(operation.table ?? '')}` : 'commit';
     throw new OvsdbRefused(
       failed.error,
+      failedAt,
       `${which.trim()}: ${failed.error}${failed.details ? `: ${failed.details}` : ''}`,
     );
   }
