@@ -12,7 +12,7 @@ export const allocationReasons = {
     'The Service keeps an address that no pool holds any more. It moves only when it asks for another address or pool.',
   NoPool: 'There is no IPAddressPool that gives addresses to Services that do not name a pool.',
   UnknownPool: 'The Service asks for an IPAddressPool that does not exist.',
-  PoolNotReady: 'The Service asks for an IPAddressPool without a single usable range; its conditions say why.',
+  PoolNotReady: 'No IPAddressPool that may serve the Service has a usable range; the conditions of the pools say why.',
   PoolExhausted: 'The pools that may serve the Service have no free address left.',
   FamilyNotInPool: 'No pool that may serve the Service holds addresses of a family it needs.',
   AddressNotInPools: 'The Service asks for an address that no pool holds.',
