@@ -81,11 +81,12 @@ export function attempt<T>(doing: string, call: () => T): T {
   try {
     return call();
   } catch (thrown) {
-    if (!(thrown instanceof Error) || !('syscall' in thrown) || !('errno' in thrown)) throw thrown;
+    // By shape, not by `instanceof`: the addon makes the Error in the realm in which it was called.
+    if (typeof thrown !== 'object' || thrown === null || !('syscall' in thrown) || !('errno' in thrown)) throw thrown;
     const { syscall, errno } = thrown;
-    if (typeof syscall !== 'string' || typeof errno !== 'number') throw thrown;
+    if (thrown instanceof RawSocketError || typeof syscall !== 'string' || typeof errno !== 'number') throw thrown;
     if (syscall === 'argument')
-      throw new RawSocketError('BadArgument', `${doing}: ${thrown.message}`, { cause: thrown });
+      throw new RawSocketError('BadArgument', `${doing}: ${String(thrown)}`, { cause: thrown });
     throw systemError(doing, syscall, errno, thrown);
   }
 }
