@@ -1,50 +1,58 @@
-import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
-import type { NodeSpec } from './lab.ts';
+import { existsSync, globSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Lab } from './lab.ts';
 import { identify, type ProcessIdentity } from './process-table.ts';
 
 const mountPoint = '/sys/fs/cgroup';
-const labGroup = 'ovenbird-lab';
+/** Where containerd puts the containers of the Kubernetes namespace when the kubelet makes no group for a pod. */
+const group = 'k8s.io';
 
-/** The cgroup under which a node's kubelet puts all containers, as the kubelet's configuration wants it. */
-export function cgroupOf(node: NodeSpec): string {
-  return `/${labGroup}/${node.name}`;
-}
-
-/** Every process of a node's containers, or (no node given) of all of them. */
-export function containerProcesses(node?: NodeSpec): ProcessIdentity[] {
+/** Every process of a node's containers (default: of all nodes), found by the cgroups of the containers it made. */
+export function containerProcesses(lab: Pick<Lab, 'root'>, nodeName = '*'): ProcessIdentity[] {
   const pids = new Set<number>();
-  for (const root of roots()) {
-    for (const directory of tree(node ? join(root, node.name) : root)) {
-      for (const pid of readPids(directory)) pids.add(pid);
-    }
+  for (const directory of containerCgroups(lab, nodeName).flatMap(tree)) {
+    for (const pid of readPids(directory)) pids.add(pid);
   }
   return [...pids].flatMap((pid) => identify(pid) ?? []);
 }
 
-/** Removes the lab's cgroups; those that still hold a process stay. @returns the paths that stayed. */
-export function removeCgroups(): string[] {
+/** Removes the cgroups of the lab's containers; those that still hold a process stay. @returns the paths that stayed. */
+export function removeCgroups(lab: Pick<Lab, 'root'>): string[] {
   const stayed: string[] = [];
-  for (const directory of roots().flatMap((root) => tree(root).toReversed())) {
+  const own = containerCgroups(lab, '*');
+  for (const directory of own.flatMap((path) => tree(path).toReversed())) {
     try {
       rmdirSync(directory);
     } catch {
       stayed.push(directory);
     }
   }
+  for (const parent of groups()) {
+    try {
+      if (own.length > 0 && stayed.length === 0) rmdirSync(parent);
+    } catch {
+      // others have containers in it
+    }
+  }
   return stayed;
 }
 
-/** The lab's group in each hierarchy: one for cgroup v2, one a controller for v1. */
-function roots(): string[] {
+/** The groups of the containers that the lab's nodes have, in every hierarchy. */
+function containerCgroups(lab: Pick<Lab, 'root'>, nodeName: string): string[] {
+  const tasks = join(lab.root, 'nodes', nodeName, 'containerd/io.containerd.runtime.v2.task/k8s.io/*');
+  const ids = globSync(tasks).map((path) => basename(path));
+  return groups().flatMap((path) => ids.map((id) => join(path, id)).filter((directory) => existsSync(directory)));
+}
+
+/** One for cgroup v2, one a controller for v1. */
+function groups(): string[] {
   if (!existsSync(mountPoint)) return [];
   const hierarchies = readdirSync(mountPoint).map((name) => join(mountPoint, name));
-  return [mountPoint, ...hierarchies].map((path) => join(path, labGroup)).filter((path) => existsSync(path));
+  return [mountPoint, ...hierarchies].map((path) => join(path, group)).filter((path) => existsSync(path));
 }
 
 /** A directory and all below it, parents first. */
 function tree(directory: string): string[] {
-  if (!existsSync(directory)) return [];
   const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   return [directory, ...below.flatMap((entry) => tree(join(directory, entry.name)))];
 }

@@ -2,7 +2,6 @@ import { existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { addressing, type Host, hostsOf, type Lab, type Nic, netnsOf, segments } from './lab.ts';
 import { run, tryRun } from './processes.ts';
-import { updateState } from './state.ts';
 
 const netnsDirectory = '/run/netns';
 
@@ -81,7 +80,6 @@ export function labNamespaceLinks(names: readonly string[] = labNamespaces()): S
 }
 
 async function makeNamespaces(lab: Lab): Promise<void> {
-  if (!existsSync(netnsDirectory)) updateState(lab.root, (state) => ({ ...state, madeNetnsDirectory: true }));
   const present = new Set(labNamespaces());
   for (const { netns } of hostsOf(lab)) {
     // A kill between creating the file and mounting the namespace on it leaves an empty file behind.

@@ -1,4 +1,3 @@
-import { cgroupOf } from './cgroups.ts';
 import { pauseImage } from './image-names.ts';
 import { addressing, type Lab, type NodeSpec } from './lab.ts';
 import { keyPair } from './pki.ts';
@@ -30,6 +29,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.bl
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = [${text(options.binDir)}]
   conf_dir = ${text(options.confDir)}
+  use_internal_loopback = true
 [plugins."io.containerd.cri.v1.runtime".containerd]
   default_runtime_name = "runc"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
@@ -60,7 +60,6 @@ export function kubeletConfig(lab: Lab, node: NodeSpec, containerdSocket: string
     containerRuntimeEndpoint: `unix://${containerdSocket}`,
     failCgroupV1: false,
     cgroupDriver: 'cgroupfs',
-    cgroupRoot: cgroupOf(node),
     cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
     failSwapOn: false,
@@ -84,6 +83,9 @@ export function kubeProxyConfig(node: NodeSpec, kubeconfig: string): object {
     clientConnection: { kubeconfig },
     hostnameOverride: node.name,
     mode: 'nftables',
+    // A pod's packet to a ClusterIP reaches its node's host stack through OVN; the answer must come back there too, or
+    // it would go straight from pod to pod with the backend's own address.
+    nftables: { masqueradeAll: true },
     clusterCIDR: addressing.pods.cidr,
     detectLocalMode: 'ClusterCIDR',
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },

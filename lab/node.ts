@@ -106,7 +106,7 @@ export async function crashNode(lab: Lab, node: NodeSpec): Promise<void> {
   const inside = labNamespaceLinks([netnsOf(node.name)]);
   const targets = [
     ...recorded.map(([, record]) => record).filter(isAlive),
-    ...containerProcesses(node),
+    ...containerProcesses(lab, node.name),
     ...processesInNetns(inside),
   ];
   await endProcesses(targets, { signal: 'SIGKILL' });

@@ -10,14 +10,7 @@ export interface ProcessIdentity {
 
 /** The identity of a running process; undefined when there is none, or only its zombie. */
 export function identify(pid: number): ProcessIdentity | undefined {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  } catch {
-    return undefined;
-  }
-  // Field 2 is the program's name in parentheses and may hold anything, so count from the last one: field 3 is first.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statFields(pid) ?? [];
   const [state, startTime] = [fields[0], fields[19]];
   return state === undefined || startTime === undefined || 'ZX'.includes(state) ? undefined : { pid, startTime };
 }
@@ -65,14 +58,44 @@ export function allPids(): number[] {
     .map(Number);
 }
 
-/** The processes living in one of these network namespaces (given by the links' text, such as `net:[4026531840]`). */
+/**
+ * The processes living in one of these network namespaces (given by the links' text, such as `net:[4026531840]`), and
+ * all that descend from them: a container has a namespace of its own, but its parent has not.
+ */
 export function processesInNetns(namespaces: ReadonlySet<string>): ProcessIdentity[] {
-  return allPids().flatMap((pid) => {
-    try {
-      if (!namespaces.has(readlinkSync(`/proc/${pid}/ns/net`))) return [];
-    } catch {
-      return [];
-    }
-    return identify(pid) ?? [];
-  });
+  const found = new Set<number>();
+  const children = new Map<number, number[]>();
+  for (const pid of allPids()) {
+    const parent = parentOf(pid);
+    if (parent === undefined) continue;
+    children.set(parent, [...(children.get(parent) ?? []), pid]);
+    if (namespaces.has(netnsLink(pid))) found.add(pid);
+  }
+  // A set that grows while it is walked hands out what was added.
+  for (const pid of found) for (const child of children.get(pid) ?? []) found.add(child);
+  return [...found].flatMap((pid) => identify(pid) ?? []);
+}
+
+function netnsLink(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return '';
+  }
+}
+
+function parentOf(pid: number): number | undefined {
+  const parent = statFields(pid)?.[1];
+  return parent === undefined ? undefined : Number(parent);
+}
+
+/** The fields of /proc/PID/stat from the third on (its state). */
+function statFields(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // Field 2 is the program's name in parentheses and may hold anything, so look for the last one.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
 }

@@ -151,11 +151,18 @@ export function logPath(lab: LabRoot, name: string): string {
   return join(lab.root, 'logs', `${name}.log`);
 }
 
-/** Asks `check` again, ever less often, until it says true. @throws LabError `NotReady` naming `what`. */
+/**
+ * Asks `check` again, ever less often, until it says true; a rejection counts as false.
+ * @throws LabError `NotReady` naming `what`; or, at once, a `ProcessDied` of the check.
+ */
 export async function waitFor(what: string, withinMs: number, check: () => Promise<boolean>): Promise<void> {
   const deadline = systemClock.monotonicMs() + withinMs;
   for (let pauseMs = 20; ; pauseMs = Math.min(300, pauseMs * 1.5)) {
-    if (await check().catch(() => false)) return;
+    const holds = await check().catch((thrown: unknown) => {
+      if (thrown instanceof LabError && thrown.code === 'ProcessDied') throw thrown;
+      return false;
+    });
+    if (holds) return;
     if (systemClock.monotonicMs() > deadline) {
       throw new LabError('NotReady', `${what}: not so within ${Math.round(withinMs / 1000)} s`);
     }
@@ -163,7 +170,7 @@ export async function waitFor(what: string, withinMs: number, check: () => Promi
   }
 }
 
-/** The name of the process that keeps a host's own mount namespace (its /run, /var, /etc). */
+/** The name of the process that keeps a host's own view of the machine: mounts (/run, /var, /etc) and host name. */
 export function mountsProcess(host: string): string {
   return `${host}.mounts`;
 }
@@ -172,7 +179,8 @@ export function mountsProcess(host: string): string {
 export function enter(lab: LabRoot, host: string | undefined, command: readonly string[]): string[] {
   if (host === undefined) return [...command];
   const mounts = processRecords(lab)[mountsProcess(host)];
-  const inMounts = mounts && isAlive(mounts) ? [`--mount=/proc/${mounts.pid}/ns/mnt`] : [];
+  const inMounts =
+    mounts && isAlive(mounts) ? [`--mount=/proc/${mounts.pid}/ns/mnt`, `--uts=/proc/${mounts.pid}/ns/uts`] : [];
   return ['nsenter', `--net=/run/netns/${netnsOf(host)}`, ...inMounts, '--', ...command];
 }
 
@@ -241,7 +249,8 @@ function fingerprintOf(spec: ProcessSpec): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
 }
 
-function logEnd(log: string): string {
+/** The end of a log file, as words to end an error message with. */
+export function logEnd(log: string): string {
   const text = existsSync(log) ? readFileSync(log, 'utf8') : '';
   return `; log ${log}${text ? `:\n${lastLines(text, 12)}` : ' is empty'}`;
 }
