@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addressing, type Lab } from './lab.ts';
 import { type Command, type ProcessSpec, run, startProcess, stopProcess, tryRun, waitFor } from './processes.ts';
@@ -54,6 +54,7 @@ async function startBird(lab: Lab): Promise<void> {
 async function startFrr(lab: Lab): Promise<void> {
   const config = frrConfig();
   writeFileSync(join(routerDirectory(lab), 'frr.conf'), config);
+  writeFileSync(join(routerDirectory(lab), 'group'), groupsForFrr(readFileSync('/etc/group', 'utf8')));
   // The others connect to zebra at their start.
   await startProcess(lab, frrDaemon(lab, 'zebra', config));
   await Promise.all([
@@ -67,8 +68,10 @@ function frrDaemon(lab: Lab, daemon: (typeof frrDaemons)[number], config: string
   return {
     name: `router.${daemon}`,
     host: 'router',
-    command: `/usr/lib/frr/${daemon}`,
+    command: 'unshare',
     args: [
+      ...['--mount', '--propagation', 'private', 'sh', '-c', 'mount --bind "$0" /etc/group && exec "$@"'],
+      ...[join(directory, 'group'), `/usr/lib/frr/${daemon}`],
       ...['-f', join(directory, 'frr.conf'), '-i', join(directory, `${daemon}.pid`)],
       ...['-z', join(directory, 'zserv.api'), '--vty_socket', directory, '-u', 'root', '-g', 'root'],
       ...(daemon === 'bfdd' ? ['--bfdctl', join(directory, 'bfdd.sock')] : ['-P', '0']),
@@ -79,6 +82,16 @@ function frrDaemon(lab: Lab, daemon: (typeof frrDaemons)[number], config: string
       return (await run(lab, { host: 'router', command: 'vtysh', args })).stdout.includes('FRRouting');
     },
   };
+}
+
+/**
+ * Debian's FRR insists that its user is in the group `frrvty`. Its own user may not be able to reach the checkout, so it
+ * runs as root, and sees a list of groups (of its own mount namespace) that says root is.
+ */
+export function groupsForFrr(groups: string): string {
+  return groups.replace(/^(frrvty:[^:]*:[^:]*:)(.*)$/m, (_, fields: string, members: string) =>
+    members.split(',').includes('root') ? fields + members : `${fields}${members === '' ? '' : `${members},`}root`,
+  );
 }
 
 function routerDirectory(lab: Pick<Lab, 'root'>): string {

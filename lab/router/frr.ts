@@ -15,6 +15,7 @@ router bgp ${bgp.routerAs}
  neighbor nodes peer-group
  neighbor nodes remote-as ${bgp.nodesAs}
  neighbor nodes bfd
+ neighbor nodes bfd profile fast
  neighbor nodes timers 3 9
  bgp listen limit 100
  bgp listen range ${fabric.cidr} peer-group nodes
@@ -22,13 +23,22 @@ router bgp ${bgp.routerAs}
  !
  address-family ipv4 unicast
   neighbor nodes activate
+  neighbor nodes route-map nothing out
   maximum-paths 32
  exit-address-family
  !
  address-family ipv6 unicast
   neighbor nodes activate
+  neighbor nodes route-map nothing out
   maximum-paths 32
  exit-address-family
+!
+route-map nothing deny 10
+!
+bfd
+ profile fast
+  transmit-interval 50
+  receive-interval 50
 !
 `;
 }
