@@ -35,11 +35,12 @@ export function addressLines(node: NodeSpec): string[] {
 }
 
 /**
- * Pods reach the world with the address of the NIC by which they leave the node (Kube-OVN's natOutgoing). A table of
- * the lab's own, replaced as a whole.
+ * Pods reach the world with the address of the NIC by which they leave the node (Kube-OVN's natOutgoing). The API server
+ * reaches a pod by any node, so the answer must come back by that one and not by the pod's own. A table of the lab's
+ * own, replaced as a whole.
  */
 export function masqueradeRules(): string {
-  const { pods, join } = addressing;
+  const { pods, join, mgmt } = addressing;
   return `
 table ip lab-nat {}
 delete table ip lab-nat
@@ -47,6 +48,7 @@ table ip lab-nat {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${pods.cidr} ip daddr != { ${pods.cidr}, ${join.cidr} } oifname { "fabric0", "mgmt0" } masquerade
+    ip saddr ${mgmt.control} ip daddr ${pods.cidr} oifname "ovn0" masquerade
   }
 }
 `;
