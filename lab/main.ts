@@ -8,7 +8,6 @@ import { describeError, OvenbirdError } from '../src/base/index.ts';
 import { binary } from './binaries.ts';
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
-import { faultUsage, runFault } from './faults.ts';
 import { ensureBuilt, ensureProjectImage } from './images.ts';
 import { kubeconfigPath } from './kubectl.ts';
 import { addressing, describeLab, hostsOf, maximumNodes, ovnModes, routerKinds } from './lab.ts';
@@ -65,6 +64,7 @@ async function main(words: readonly string[]): Promise<number> {
       return printLogs(rest);
     case 'fault': {
       const lab = existingLab(checkout);
+      const { faultUsage, runFault } = await import('./faults.ts');
       if (rest.length === 0) process.stdout.write(`${faultUsage.trimEnd()}\n`);
       else process.stdout.write(`${(await withLock(() => runFault(lab, [...rest]))).trimEnd()}\n`);
       return 0;
@@ -83,9 +83,7 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 function parseUp(words: readonly string[]): UpOptions {
-  const options: { nodes?: number; ovn?: UpOptions['ovn']; router?: UpOptions['router']; install: boolean } = {
-    install: true,
-  };
+  const options: { -readonly [Key in keyof UpOptions]: UpOptions[Key] } = { checkout, install: true };
   const rest = words.flatMap((word) => (/^--\w+=/.test(word) ? word.split(/=(.*)/s).slice(0, 2) : [word]));
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     switch (word) {
@@ -110,7 +108,7 @@ function parseUp(words: readonly string[]): UpOptions {
         throw new LabError('BadUsage', `up: ${word}: no such option; see: npm run lab -- help`);
     }
   }
-  return { checkout, ...options };
+  return options;
 }
 
 function oneOf<Value extends string>(option: string, given: string | undefined, values: readonly Value[]): Value {
