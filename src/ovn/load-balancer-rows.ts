@@ -366,7 +366,7 @@ function makeRow(
   // OVN 23.09 ignores some options that change on a standing row, so options are part of the identity.
   const generation = [...options].map(([key, value]) => `${key}=${value}`).join(',');
   return finish({
-    uuid: uuidV5(`load-balancer/${clusterId}/${service.uid}/${lower}/${scope}/${generation}`),
+    uuid: uuidV5(`load-balancer/${clusterId}/${id}/${service.uid}/${lower}/${scope}/${generation}`),
     name: `ovenbird/${id}/${lower}/${scope}`,
     protocol: lower,
     vips,
