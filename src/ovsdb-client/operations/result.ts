@@ -1,0 +1,107 @@
+import { OvsdbError, TransactionError } from '../errors.ts';
+import { abbreviate, isArray, isObject, type Json, type JsonObject, member } from '../json/json-value.ts';
+import { readError } from '../rpc/message.ts';
+import { columnOf, type DatabaseSchema, implicitColumns, type TableSchema, tableOf } from '../schema/schema.ts';
+import { decodeValue } from '../value/column-value.ts';
+import type { InsertedRow } from '../value/inserted-row.ts';
+import { isUuid, type Uuid } from '../value/uuid.ts';
+import type { CountedOperation, SelectOperation } from './transaction.ts';
+
+/** What a committed transaction did. */
+export class TransactionResult {
+  readonly #schema: DatabaseSchema;
+  readonly #results: readonly Json[];
+
+  constructor(schema: DatabaseSchema, results: readonly Json[]) {
+    this.#schema = schema;
+    this.#results = results;
+  }
+
+  /** The identity of a row that was inserted. */
+  uuid(row: InsertedRow): Uuid {
+    const value = member(this.#at(row.position), 'uuid');
+    const text = isArray(value) && value[0] === 'uuid' ? value[1] : undefined;
+    if (!isUuid(text)) throw unexpected(row.position, value);
+    return text;
+  }
+
+  /** How many rows an update, mutate or delete concerned. */
+  count(operation: CountedOperation): number {
+    const value = member(this.#at(operation.position), 'count');
+    if (typeof value !== 'number') throw unexpected(operation.position, value);
+    return value;
+  }
+
+  /** The rows that a select found, in the server's order. */
+  rows<Row>(operation: SelectOperation<Row>): readonly Row[] {
+    const rows = member(this.#at(operation.position), 'rows');
+    if (!isArray(rows)) throw unexpected(operation.position, rows);
+    const table = tableOf(this.#schema, operation.table);
+    return rows.map((row) => {
+      if (!isObject(row)) throw unexpected(operation.position, row);
+      return decodeSelectedRow(table, row) as Row;
+    });
+  }
+
+  #at(position: number): JsonObject {
+    const result = this.#results[position];
+    if (!isObject(result)) throw unexpected(position, result);
+    return result;
+  }
+}
+
+function decodeSelectedRow(table: TableSchema, json: JsonObject): object {
+  const row: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(json)) {
+    row[name] = decodeValue(implicitColumns.get(name) ?? columnOf(table, name), value);
+  }
+  return row;
+}
+
+function unexpected(position: number, json: Json | undefined): OvsdbError {
+  return new OvsdbError('ProtocolError', `the result of operation ${position} is ${abbreviate(json ?? null)}`);
+}
+
+// What the server says when a request that it carried out twice met its own first execution. On a cluster a write in
+// flight during a change of leader is executed again by the server, and only the second execution is reported.
+const errorsOfSecondExecution: readonly string[] = ['timed out', 'duplicate uuid', 'constraint violation'];
+
+/**
+ * Looks through the result array of a `transact` for the error that RFC 7047 section 4.1.3 hides in it: operations
+ * before the failing one have results, later ones null, and an error at commit is one element more than operations.
+ * Returns undefined when everything succeeded.
+ */
+export function findTransactionError(
+  results: readonly Json[],
+  operations: readonly Json[],
+  clustered: boolean,
+): TransactionError | undefined {
+  for (const [position, result] of results.entries()) {
+    const json = isObject(result) ? member(result, 'error') : undefined;
+    if (json === undefined || json === null) continue;
+    const { error } = readError(json);
+    const details = isObject(result) ? member(result, 'details') : undefined;
+    const sentence = typeof details === 'string' ? details : undefined;
+    const atCommit = position >= operations.length;
+    const where = atCommit ? 'at commit' : `in operation ${position} (${describeOperation(operations[position])})`;
+    const outcome = clustered && errorsOfSecondExecution.includes(error) ? 'unknown' : 'refused';
+    return new TransactionError(outcome, `${error} ${where}${sentence === undefined ? '' : `: ${sentence}`}`, {
+      error,
+      details: sentence,
+      operation: atCommit ? undefined : position,
+    });
+  }
+  if (results.length < operations.length || results.some((result) => !isObject(result))) {
+    return new TransactionError(
+      'unknown',
+      `the server answered ${abbreviate(results)} to ${operations.length} operations`,
+    );
+  }
+  return undefined;
+}
+
+function describeOperation(operation: Json | undefined): string {
+  if (!isObject(operation)) return 'unknown';
+  const table = member(operation, 'table');
+  return typeof table === 'string' ? `${String(member(operation, 'op'))} ${table}` : String(member(operation, 'op'));
+}
