@@ -10,7 +10,13 @@ import {
   defaultLoadBalancerClass,
   requestAnnotations,
 } from '../../src/api/names.ts';
-import { advertisementReasons, allocationReasons, poolReasons, programmingReasons } from '../../src/api/reasons.ts';
+import {
+  advertisementReasons,
+  allocationReasons,
+  announcementReasons,
+  poolReasons,
+  programmingReasons,
+} from '../../src/api/reasons.ts';
 import { type OpenApiSchema, openApiSchema } from './custom-resource-definition.ts';
 
 /** The reference page of one kind: an example, then every field. */
@@ -83,6 +89,8 @@ export function reasonsPage(): string {
     table(poolReasons),
     `## L2Advertisement: \`${conditionTypes.ready}\``,
     table(advertisementReasons),
+    '## Status of a speaker: an address',
+    table(announcementReasons),
     '',
   ].join('\n\n');
 }
