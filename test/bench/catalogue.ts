@@ -1,4 +1,25 @@
 import type { Bench } from './bench.ts';
 
 /** Every benchmark by name: what it measures, and how to load it. */
-export const benches: Record<string, { what: string; load(): Promise<Bench> }> = {};
+export const benches: Record<string, { what: string; load(): Promise<Bench> }> = {
+  'service-to-answer': {
+    what: 'Service created until the client sees the first ARP frame',
+    load: async () => (await import('./lab/service-to-answer.ts')).serviceToAnswer,
+  },
+  'endpoint-loss-to-silence': {
+    what: 'last endpoint lost until the last ARP answer',
+    load: async () => (await import('./lab/service-to-answer.ts')).endpointLossToSilence,
+  },
+  'l2-failover': {
+    what: "owner's link pulled, owner's speaker killed: until another node answers",
+    load: async () => (await import('./lab/l2-failover.ts')).l2Failover,
+  },
+  'allocate-1000': {
+    what: '1,000 Services created until all have addresses',
+    load: async () => (await import('./lab/many-services.ts')).allocate1000,
+  },
+  rss: {
+    what: 'resident memory of controller and speaker',
+    load: async () => (await import('./lab/many-services.ts')).residentMemory,
+  },
+};

@@ -1,0 +1,132 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { type KubeClient, type KubeObject, ResourceCache, resources, type Service } from '../../../src/kube/index.ts';
+import { type Bench, type BenchResult, summarize } from '../bench.ts';
+import { monotonicMs } from './arp-watch.ts';
+import { benchNamespace, handMadeSlice, openBenchLab, pools, service } from './bench-lab.ts';
+
+/** Creates Services `<prefix>-0..n-1` with `parallel` requests at a time. */
+async function createServices(client: KubeClient, prefix: string, count: number, parallel: number): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    for (let index = next++; index < count; index = next++) {
+      const name = `${prefix}-${index}`;
+      await client.create(resources.services, service(name, { 'ovenbird.dev/address-pool': pools.many }));
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+}
+
+/** Writes the API server has answered so far, by resource, for everything the project may write. */
+async function apiWrites(client: KubeClient): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  const wanted = new Set(['services', 'events', 'ipaddresspools', 'l2advertisements', 'secrets']);
+  for (const line of (await client.text('/metrics', { timeoutMs: 30_000 })).split('\n')) {
+    if (!line.startsWith('apiserver_request_total{')) continue;
+    const label = (name: string) => new RegExp(`[{,]${name}="([^"]*)"`).exec(line)?.[1] ?? '';
+    if (!wanted.has(label('resource')) || !['POST', 'PUT', 'PATCH', 'APPLY', 'DELETE'].includes(label('verb')))
+      continue;
+    const key = `${label('verb')} ${label('resource')}${label('subresource') === '' ? '' : `/${label('subresource')}`}`;
+    counts.set(key, (counts.get(key) ?? 0) + Number(line.slice(line.lastIndexOf(' ') + 1)));
+  }
+  return counts;
+}
+
+/** 1,000 Services created flat out: from the first POST until the last has its address. */
+export const allocate1000: Bench = async ({ samples = 1, progress }): Promise<BenchResult> => {
+  const count = 1_000;
+  const parallel = 20;
+  const { lab, client, close } = await openBenchLab(progress);
+  const times: number[] = [];
+  let writes: Record<string, number> = {};
+  const abort = new AbortController();
+  try {
+    for (let sample = 0; sample < samples; sample++) {
+      const addressed = new Set<string>();
+      const all = Promise.withResolvers<void>();
+      const prefix = `many-${sample}`;
+      const cache = new ResourceCache<Service & KubeObject>({
+        client,
+        resource: resources.services,
+        selection: { namespace: benchNamespace },
+      });
+      cache.subscribe((change) => {
+        if (change.type === 'deleted' || !change.key.includes(`/${prefix}-`)) return;
+        if (change.object.status?.loadBalancer?.ingress?.[0]?.ip !== undefined) addressed.add(change.key);
+        if (addressed.size === count) all.resolve();
+      });
+      const running = cache.run(abort.signal);
+      await cache.synced();
+      const before = await apiWrites(client);
+      const started = monotonicMs();
+      await createServices(client, prefix, count, parallel);
+      const createdMs = monotonicMs() - started;
+      const timeout = setTimeout(
+        () => all.reject(new Error(`${addressed.size} of ${count} Services have an address after 180 s`)),
+        180_000,
+      );
+      await all.promise;
+      clearTimeout(timeout);
+      times.push(monotonicMs() - started);
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      const after = await apiWrites(client);
+      writes = Object.fromEntries(
+        [...after]
+          .map(([key, value]): [string, number] => [key, value - (before.get(key) ?? 0)])
+          .filter(([, n]) => n > 0),
+      );
+      progress(`${count} created in ${createdMs.toFixed(0)} ms, all addressed after ${times.at(-1)?.toFixed(0)} ms`);
+      abort.abort();
+      await running;
+    }
+  } finally {
+    abort.abort();
+    await close();
+  }
+  const result = summarize('allocate-1000', 'ms', times, { nodes: lab.nodes.length, services: count, parallel });
+  const ours = Object.values(writes).reduce((sum, value) => sum + value, 0) - (writes['POST services'] ?? 0);
+  return { ...result, details: { ...writes, 'API writes a Service': Math.round((100 * ours) / count) / 100 } };
+};
+
+/** Resident memory in MB of every process whose command line names this sub-command of the program. */
+function residentMb(subCommand: string): number[] {
+  const sizes: number[] = [];
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (!words.some((word) => word.endsWith('/ovenbird.mjs')) || !words.includes(subCommand)) continue;
+      const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+      if (match) sizes.push((Number(match[1]) * 1024) / 1e6);
+    } catch {
+      // The process ended while we looked.
+    }
+  }
+  return sizes;
+}
+
+/** Resident memory of the largest controller and speaker, idle and with 100 Services, 20 s after the last change. */
+export const residentMemory: Bench = async ({ progress }): Promise<BenchResult> => {
+  const settleMs = 20_000;
+  const { lab, client, close } = await openBenchLab(progress);
+  const details: Record<string, number> = {};
+  let speakers: number[] = [];
+  const measure = async (label: string) => {
+    await new Promise((resolve) => setTimeout(resolve, settleMs));
+    speakers = residentMb('speaker');
+    const controllers = residentMb('controller');
+    if (speakers.length === 0 || controllers.length === 0) throw new Error('no speaker or controller runs in the lab');
+    details[`speaker, ${label}`] = Math.round(Math.max(...speakers) * 10) / 10;
+    details[`controller, ${label}`] = Math.round(Math.max(...controllers) * 10) / 10;
+    progress(`${label}: speaker ${details[`speaker, ${label}`]} MB, controller ${details[`controller, ${label}`]} MB`);
+  };
+  try {
+    await measure('idle');
+    await createServices(client, 'memory', 100, 10);
+    for (let index = 0; index < 100; index++) {
+      await client.create(resources.endpointSlices, handMadeSlice(`memory-${index}`, 'node-1', true));
+    }
+    await measure('100 Services');
+  } finally {
+    await close();
+  }
+  return { ...summarize('rss', 'MB', speakers, { nodes: lab.nodes.length, settleMs }), details };
+};
