@@ -1,17 +1,26 @@
 /**
- * `npm run bench -- NAME [--json] [--samples N]`, `npm run bench -- --list`.
+ * `npm run bench -- NAME [--json] [--samples N] [--store]`, `npm run bench -- --list`.
  *
+ * --store keeps the result under test/bench/results and makes docs/performance.md anew.
  * With --json the last line of stdout is one JSON object (see BenchResult). Progress goes to stderr. A benchmark that
  * cannot run exits 1 with one sentence.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { resultsDirectory, writePerformancePage } from '../../scripts/performance.ts';
 import type { Bench, BenchResult } from './bench.ts';
 import { benches } from './catalogue.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean' }, list: { type: 'boolean' }, samples: { type: 'string' } },
+  options: {
+    json: { type: 'boolean' },
+    store: { type: 'boolean' },
+    list: { type: 'boolean' },
+    samples: { type: 'string' },
+  },
 });
 
 async function main(): Promise<number> {
@@ -37,6 +46,11 @@ async function main(): Promise<number> {
   });
   const machine = { cores: cpus().length, kernel: release(), node: process.version };
   const full: BenchResult = { ...result, conditions: { ...result.conditions, ...machine } };
+  if (values.store) {
+    mkdirSync(resultsDirectory, { recursive: true });
+    writeFileSync(join(resultsDirectory, `${full.name}.json`), `${JSON.stringify(full, undefined, 1)}\n`);
+    writePerformancePage();
+  }
   console.log(values.json ? JSON.stringify(full) : render(full));
   return 0;
 }
