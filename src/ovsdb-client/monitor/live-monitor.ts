@@ -1,5 +1,5 @@
 import { OvsdbError } from '../errors.ts';
-import type { ColumnName, Condition, TableName, TablesOf } from '../value/row-types.ts';
+import type { ColumnName, ColumnsOf, Condition, TableName, TablesOf } from '../value/row-types.ts';
 import type { Uuid } from '../value/uuid.ts';
 import type { Change } from './change.ts';
 import type { PendingChanges } from './change-feed.ts';
@@ -23,7 +23,7 @@ export type MonitorSelection<Tables extends TablesOf<Tables>> = {
 };
 
 type SelectedRow<Row, Selection> = Selection extends { readonly columns: readonly (infer Column)[] }
-  ? Pick<Row, (Column & keyof Row) | ('_uuid' & keyof Row)>
+  ? ColumnsOf<Row, (Column & keyof Row) | ('_uuid' & keyof Row)>
   : Row;
 
 /** Row types of a monitor: the selected columns of the selected tables. */

@@ -5,6 +5,7 @@ import type { ResolveRow } from '../value/atom.ts';
 import { InsertedRow } from '../value/inserted-row.ts';
 import type {
   ColumnName,
+  ColumnsOf,
   Mutation,
   NewRow,
   RowChange,
@@ -119,7 +120,7 @@ export class Transaction<Tables extends TablesOf<Tables> = UntypedTables> {
     table: Table,
     where: Where<Tables[Table]>,
     columns?: readonly Column[],
-  ): SelectOperation<Pick<Tables[Table], Column>> {
+  ): SelectOperation<ColumnsOf<Tables[Table], Column>> {
     const position = this.#operations.length;
     this.#operations.push((schema, resolve) => {
       const context = { table: tableOf(schema, table), resolve };

@@ -1,4 +1,4 @@
-import { Backoff } from '../../base/index.ts';
+import { Backoff, describeError } from '../../base/index.ts';
 import { OvsdbError } from '../errors.ts';
 import type { Json } from '../json/json-value.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -69,7 +69,7 @@ export async function runSessions(options: ResolvedOptions, owner: SessionOwner,
     const opened = await openSession(endpoint, next.acceptSecondBest, seen, sessionOptions, handlers, signal);
     if (opened.kind === 'failed') {
       logger.debug({ endpoint: name, err: opened.error }, 'endpoint rejected');
-      owner.emit({ type: 'rejected', endpoint: name, reason: opened.error.message, error: opened.error });
+      owner.emit({ type: 'rejected', endpoint: name, reason: describeError(opened.error), error: opened.error });
       choice = afterFailure(choice, opened.secondBest);
       continue;
     }

@@ -35,6 +35,9 @@ export type Input<Value> =
 
 export type InputAtom<Value> = Value extends Uuid ? Uuid | InsertedRow : Value extends number ? Value | bigint : Value;
 
+/** A row cut to some of its columns. */
+export type ColumnsOf<Row, Column extends keyof Row> = string extends keyof Row ? Row : Pick<Row, Column>;
+
 /** The columns of a new row. Columns that are left out, or undefined, get their default. */
 export type NewRow<Row> = {
   readonly [Column in Exclude<ColumnName<Row>, '_uuid' | '_version'>]?: Input<Row[Column]> | undefined;
