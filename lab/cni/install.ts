@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { addressing, type Lab, type NodeSpec } from '../lab.ts';
@@ -19,21 +19,28 @@ export async function installCni(_lab: Lab, node: NodeSpec): Promise<{ confDir: 
   const bundle = join(node.dir, 'cni', 'plugin.mjs');
   mkdirSync(confDir, { recursive: true });
   mkdirSync(binDir, { recursive: true });
-  await build({
+  const bundled = await build({
     entryPoints: [join(import.meta.dirname, 'main.ts')],
-    outfile: bundle,
+    write: false,
     bundle: true,
     platform: 'node',
     format: 'esm',
     target: 'node24',
     logLevel: 'error',
   });
-  const start = join(binDir, pluginName);
-  writeFileSync(start, `#!/bin/sh\nexec '${process.execPath}' '${bundle}'\n`);
-  chmodSync(start, 0o755);
+  replaceFile(bundle, bundled.outputFiles[0]?.text ?? '', 0o644);
+  replaceFile(join(binDir, pluginName), `#!/bin/sh\nexec '${process.execPath}' '${bundle}'\n`, 0o755);
   const list = { cniVersion: '1.0.0', name: pluginName, plugins: [settingsOf(node)] };
-  writeFileSync(join(confDir, '10-ovenbird-lab.conflist'), `${JSON.stringify(list, undefined, 2)}\n`);
+  replaceFile(join(confDir, '10-ovenbird-lab.conflist'), `${JSON.stringify(list, undefined, 2)}\n`, 0o644);
   return { confDir, binDir };
+}
+
+/** Leaves a file of the same content alone and changes another by rename: the plugin may be running. */
+function replaceFile(path: string, content: string, mode: number): void {
+  if (existsSync(path) && readFileSync(path, 'utf8') === content) return;
+  writeFileSync(`${path}.new`, content);
+  chmodSync(`${path}.new`, mode);
+  renameSync(`${path}.new`, path);
 }
 
 function settingsOf(node: NodeSpec): PluginSettings {

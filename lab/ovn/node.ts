@@ -1,5 +1,5 @@
 import { addressing, type Lab, type NodeSpec } from '../lab.ts';
-import { run, startProcess, tryRun, waitFor } from '../processes.ts';
+import { run, startProcess, stopProcess, tryRun, waitFor } from '../processes.ts';
 import { addressLines, chassisSettings, masqueradeRules, podMtu, tunnelBridge } from './node-network.ts';
 import { macOfIpv4, nodePortOf } from './northbound-topology.ts';
 
@@ -30,6 +30,12 @@ export async function startOvnNode(lab: Lab, node: NodeSpec): Promise<void> {
     startController(lab, node),
   ]);
   await waitFor(`${node.name}: ping ${addressing.join.gateway} through ovn0`, 30_000, () => joinAnswers(lab, node));
+}
+
+/** Restarts ovs-vswitchd, as an upgrade of it does: its ports go and come back, without what others had set on them. */
+export async function restartSwitch(lab: Lab, node: NodeSpec): Promise<void> {
+  await stopProcess(lab, nodeProcesses(node.name).switch);
+  await startOvnNode(lab, node);
 }
 
 /** True when the node reaches OVN's router through ovn0. */

@@ -9,7 +9,8 @@ export async function podPortsOfNodes(lab: Pick<Lab, 'root' | 'nodes'>): Promise
   return ports.flat().sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-async function podPortsOf(lab: Pick<Lab, 'root'>, node: NodeSpec): Promise<PodPort[]> {
+/** The ports of one node; none when it does not answer. */
+export async function podPortsOf(lab: Pick<Lab, 'root'>, node: NodeSpec): Promise<PodPort[]> {
   const select = [{ op: 'select', table: 'Interface', where: [], columns: ['external_ids'] }];
   const reply = await tryRun(lab, {
     host: node.name,
