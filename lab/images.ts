@@ -21,7 +21,7 @@ import type { Lab } from './lab.ts';
 import { run } from './processes.ts';
 import type { Progress } from './progress.ts';
 
-/** An image as an OCI archive in the cache. */
+/** An image as an archive in the cache, its layers not compressed: packing takes longer than reading. */
 export interface Image {
   /** With its tag, as pods name it. */
   readonly name: string;
@@ -61,7 +61,7 @@ export async function ensureProjectImage(lab: Lab, progress: Progress): Promise<
       mkdirSync(join(target, '..'), { recursive: true });
       copyFileSync(join(lab.checkout, path), target);
     }
-    return [`--build-arg=BASE_IMAGE=oci-archive:${base.archive}`];
+    return [`--build-arg=BASE_IMAGE=docker-archive:${base.archive}`];
   });
   removeOldArchives(lab, 'ovenbird', archive);
   return { name, archive };
@@ -169,8 +169,7 @@ async function cached(
       const context = join(scratch, 'context');
       const build = ['bud', '--isolation', 'chroot', '--timestamp', '0', '--tag', name, ...args, context];
       await run(lab, { command: 'buildah', args: [...storage, ...build], timeoutMs: 600_000 });
-      const target = `oci-archive:${join(scratch, 'image.tar')}:${name}`;
-      const push = ['push', '--disable-compression', name, target];
+      const push = ['push', name, `docker-archive:${join(scratch, 'image.tar')}:${name}`];
       await run(lab, { command: 'buildah', args: [...storage, ...push], timeoutMs: 600_000 });
     });
     renameSync(join(scratch, 'image.tar'), archive);

@@ -255,11 +255,11 @@ export function logEnd(log: string): string {
   return `; log ${log}${text ? `:\n${lastLines(text, 12)}` : ' is empty'}`;
 }
 
-/** The last `count` lines, indented, to stand under a message. */
+/** The last `count` lines that say something, indented, to stand under a message; stack frames say nothing to a person. */
 function lastLines(text: string, count: number): string {
-  const lines = text.trimEnd().split('\n').slice(-count);
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !/^\s+at /.test(line));
   return lines
-    .filter((line) => line !== '')
+    .slice(-count)
     .map((line) => `    ${line.slice(0, 300)}`)
     .join('\n');
 }
