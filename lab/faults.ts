@@ -1,17 +1,17 @@
 import { constants } from 'node:os';
 import { LabError } from './errors.ts';
-import { freezeApi, slowApi, startApi, stopApi } from './faults/api-server.ts';
-import { healNetwork, type LostDirection, partition, plugLinks, pullLinks } from './faults/links.ts';
+import { apiDown, apiFreeze, apiUp, slowApi } from './faults/api-server.ts';
+import { healNetwork, type LostDirection, linkDown, linkUp, partition } from './faults/links.ts';
 import { crashNode, restoreNode } from './faults/nodes.ts';
-import { signalController, signalSpeaker } from './faults/ovenbird-processes.ts';
+import { killController, killSpeaker } from './faults/ovenbird-processes.ts';
 import { deleteLoadBalancers, restartNodeSwitch, restartNorthboundDatabase } from './faults/ovn.ts';
 import { type Lab, type Segment, segments } from './lab.ts';
 import { terminalProgress } from './progress.ts';
 
-export { freezeApi, slowApi, startApi, stopApi } from './faults/api-server.ts';
-export { healNetwork, type LostDirection, partition, plugLinks, pullLinks } from './faults/links.ts';
+export { apiDown, apiFreeze, apiUp, slowApi } from './faults/api-server.ts';
+export { healNetwork, type LostDirection, linkDown, linkUp, partition } from './faults/links.ts';
 export { crashNode, restoreNode } from './faults/nodes.ts';
-export { ovenbirdProcesses, signalController, signalSpeaker } from './faults/ovenbird-processes.ts';
+export { killController, killSpeaker, ovenbirdProcesses } from './faults/ovenbird-processes.ts';
 export { deleteLoadBalancers, restartNodeSwitch, restartNorthboundDatabase } from './faults/ovn.ts';
 
 /** What a person may break, a line a fault. */
@@ -45,11 +45,11 @@ const faults: Readonly<Record<string, Fault>> = {
     return `${node} is Ready again`;
   },
   'link-down': async (lab, [host = '', segment = 'fabric']) => {
-    await pullLinks(lab, host, segmentNamed(segment));
+    await linkDown(lab, host, segmentNamed(segment));
     return `${host}: the ${segment} cable is pulled; back with: npm run lab -- fault link-up ${host}`;
   },
   'link-up': async (lab, [host = '', segment]) => {
-    await plugLinks(lab, host, segment === undefined ? undefined : segmentNamed(segment));
+    await linkUp(lab, host, segment === undefined ? undefined : segmentNamed(segment));
     return `${host}: ${segment ?? 'all'} plugged in`;
   },
   partition: async (lab, [node = '', lost = 'both']) => {
@@ -57,25 +57,25 @@ const faults: Readonly<Record<string, Fault>> = {
     return `${node} and the other nodes do not hear each other on the fabric; end it with: npm run lab -- fault heal`;
   },
   'kill-speaker': async (lab, [node = '', signal = 'SIGKILL']) => {
-    const pid = signalSpeaker(lab, node, signalNamed(signal));
+    const pid = await killSpeaker(lab, node, signalNamed(signal));
     return `${node}: ${signal} sent to the speaker (pid ${pid})`;
   },
   'kill-controller': async (lab, words) => {
     const all = takeFlag(words, '--all');
     const signal = words[0] ?? 'SIGKILL';
-    const pids = await signalController(lab, signalNamed(signal), { all });
+    const pids = await killController(lab, signalNamed(signal), { all });
     return `${signal} sent to ${all ? 'every controller' : 'the leading controller'} (pid ${pids.join(', ')})`;
   },
   'api-down': async (lab, words) => {
     if (takeFlag(words, '--freeze')) {
-      freezeApi(lab);
+      await apiFreeze(lab);
       return 'kube-apiserver hangs; it goes on with: npm run lab -- fault api-up';
     }
-    await stopApi(lab);
+    await apiDown(lab);
     return 'kube-apiserver is gone; back with: npm run lab -- fault api-up';
   },
   'api-up': async (lab) => {
-    await startApi(lab, terminalProgress());
+    await apiUp(lab, terminalProgress());
     return 'kube-apiserver is ready';
   },
   'slow-api': async (lab, [text = '']) => {
@@ -100,7 +100,7 @@ const faults: Readonly<Record<string, Fault>> = {
   heal: async (lab) => {
     await healNetwork(lab);
     await slowApi(lab, 0);
-    await startApi(lab, terminalProgress());
+    await apiUp(lab, terminalProgress());
     return 'cables plugged in, no partition, kube-apiserver ready';
   },
 };

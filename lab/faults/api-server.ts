@@ -11,19 +11,19 @@ const slowProcess = 'slow-api';
 const table = 'lab-slow-api';
 const slowPort = 16_443;
 
-/** Ends the API server; connections to it are refused until `startApi`. etcd keeps what it had. */
-export async function stopApi(lab: Lab): Promise<void> {
+/** Ends the API server; connections to it are refused until `apiUp`. etcd keeps what it had. */
+export async function apiDown(lab: Lab): Promise<void> {
   await stopApiServer(lab);
 }
 
 /** Stops the API server from running without ending it: connections stay open and nothing answers. */
-export function freezeApi(lab: Lab): void {
+export async function apiFreeze(lab: Lab): Promise<void> {
   const record = processRecords(lab)['kube-apiserver'];
   if (!record || !signalProcess(record, 'SIGSTOP')) throw new LabError('NotReady', 'kube-apiserver does not run');
 }
 
-/** Undoes `stopApi` and `freezeApi`; resolves when the API server is ready. */
-export async function startApi(lab: Lab, progress: Progress): Promise<void> {
+/** Undoes `apiDown` and `apiFreeze`; resolves when the API server is ready. */
+export async function apiUp(lab: Lab, progress: Progress): Promise<void> {
   const record = processRecords(lab)['kube-apiserver'];
   if (record) signalProcess(record, 'SIGCONT');
   await startApiServer(lab, progress);

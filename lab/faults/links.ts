@@ -11,12 +11,12 @@ const table = 'lab-partition';
  * Pulls a host's cables of one segment (default: of all): its NICs lose their carrier. `mgmt` takes the tunnel NIC
  * along, which is plugged into the same segment.
  */
-export async function pullLinks(lab: Lab, hostName: string, segment?: Segment): Promise<void> {
+export async function linkDown(lab: Lab, hostName: string, segment?: Segment): Promise<void> {
   await setPorts(lab, hostNamed(lab, hostName), segment, 'down');
 }
 
 /** Plugs the cables in again. */
-export async function plugLinks(lab: Lab, hostName: string, segment?: Segment): Promise<void> {
+export async function linkUp(lab: Lab, hostName: string, segment?: Segment): Promise<void> {
   await setPorts(lab, hostNamed(lab, hostName), segment, 'up');
 }
 
@@ -50,7 +50,7 @@ export async function healPartition(lab: Pick<Lab, 'root'>): Promise<void> {
 /** Every switch port up again, the partition ended. */
 export async function healNetwork(lab: Lab): Promise<void> {
   const hosts = ['control', 'router', 'client', ...lab.nodes.map((node) => node.name)];
-  await Promise.all([healPartition(lab), ...hosts.map((name) => plugLinks(lab, name))]);
+  await Promise.all([healPartition(lab), ...hosts.map((name) => linkUp(lab, name))]);
 }
 
 function partitionRules(own: string, others: string, lost: LostDirection): string {

@@ -5,7 +5,7 @@ import { waitFor } from '../processes.ts';
 import type { Progress } from '../progress.ts';
 import { bringUpNode } from '../up.ts';
 import { nodeNamed } from './hosts-named.ts';
-import { plugLinks, pullLinks } from './links.ts';
+import { linkDown, linkUp } from './links.ts';
 
 /**
  * Cuts a node's power: its cables go dead at once, then everything on it is ended by SIGKILL. Its disk stays. The API
@@ -13,7 +13,7 @@ import { plugLinks, pullLinks } from './links.ts';
  */
 export async function crashNode(lab: Lab, nodeName: string): Promise<void> {
   const node = nodeNamed(lab, nodeName);
-  await pullLinks(lab, node.name);
+  await linkDown(lab, node.name);
   await endNode(lab, node);
 }
 
@@ -24,7 +24,7 @@ interface NodeObject {
 /** Gives a node its power back and waits until the API server hears from it and calls it Ready. */
 export async function restoreNode(lab: Lab, nodeName: string, progress: Progress): Promise<void> {
   const node = nodeNamed(lab, nodeName);
-  await plugLinks(lab, node.name);
+  await linkUp(lab, node.name);
   // The API server's times are whole seconds.
   const since = Math.floor(Date.now() / 1000) * 1000;
   await bringUpNode(lab, node, [], progress);

@@ -13,7 +13,7 @@ import { nodeNamed } from './hosts-named.ts';
  * @returns its pid.
  * @throws LabError `NotReady` when none runs there.
  */
-export function signalSpeaker(lab: Lab, nodeName: string, signal: NodeJS.Signals): number {
+export async function killSpeaker(lab: Lab, nodeName: string, signal: NodeJS.Signals): Promise<number> {
   const [speaker] = ovenbirdProcesses(lab, nodeNamed(lab, nodeName).name, 'speaker');
   if (!speaker || !signalProcess(speaker, signal)) throw new LabError('NotReady', `${nodeName}: no speaker runs there`);
   return speaker.pid;
@@ -24,7 +24,7 @@ export function signalSpeaker(lab: Lab, nodeName: string, signal: NodeJS.Signals
  * @returns the pids that were signalled.
  * @throws LabError `NotReady` when there is none, or the leader cannot be found out.
  */
-export async function signalController(
+export async function killController(
   lab: Lab,
   signal: NodeJS.Signals,
   options: { all?: boolean } = {},
