@@ -3,7 +3,7 @@ import { buildConfig, type Config } from '../config/index.ts';
 import type { Service } from '../kube/objects.ts';
 import { decideAnnouncements } from './announce-decision.ts';
 import { type AddressAssignment, AnnouncementTable } from './announcement-table.ts';
-import { type SpeakerCaches, serviceKeyOf } from './speaker-caches.ts';
+import { type Dirty, type FollowedCaches, keysToLookAt, ServiceChanges } from './service-changes.ts';
 
 /** What the announcer needs of the wire worker. */
 export interface AssignmentTarget {
@@ -11,12 +11,7 @@ export interface AssignmentTarget {
 }
 
 export interface AnnouncerOptions {
-  caches: {
-    [name in 'services' | 'slices' | 'nodes' | 'pools' | 'advertisements']: Pick<
-      SpeakerCaches[name],
-      'store' | 'subscribe'
-    >;
-  };
+  caches: FollowedCaches<'services' | 'slices' | 'nodes' | 'pools' | 'advertisements'>;
   /** Name of this node. */
   node: string;
   /** Whether a Service is ours to announce. */
@@ -36,76 +31,48 @@ export interface AnnouncerOptions {
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #table = new AnnouncementTable();
-  readonly #dirty = new Set<string>();
-  readonly #unsubscribe: (() => void)[] = [];
+  readonly #changes: ServiceChanges;
+  readonly #unsubscribe: (() => void)[];
   /** What the wire worker was told last, by address. An entry that did not change stays the same object. */
   readonly #assignments = new Map<string, AddressAssignment>();
-  #all = true;
   #config: Config | undefined;
-  #scheduled = false;
-  #started = false;
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
-    const { services, slices, nodes, pools, advertisements } = options.caches;
-    this.#unsubscribe.push(
-      services.subscribe(({ key }) => this.#touch([key])),
-      slices.subscribe((change) => {
-        if (change.type !== 'added') this.#touch(serviceKeyOf(change.old));
-        if (change.type !== 'deleted') this.#touch(serviceKeyOf(change.object));
-      }),
-      nodes.subscribe(() => this.touchAll()),
-      pools.subscribe(() => this.#touchConfig()),
-      advertisements.subscribe(() => this.#touchConfig()),
-    );
+    this.#changes = new ServiceChanges(options.caches, (dirty) => this.#look(dirty));
+    const configChanged = () => {
+      this.#config = undefined;
+      this.#changes.touchAll();
+    };
+    const { nodes, pools, advertisements } = options.caches;
+    this.#unsubscribe = [
+      nodes.subscribe(() => this.#changes.touchAll()),
+      pools.subscribe(configChanged),
+      advertisements.subscribe(configChanged),
+    ];
   }
 
   /** Call once, when every cache has its first full list. */
   start(): void {
-    this.#started = true;
-    this.#flush();
+    this.#changes.start();
   }
 
   stop(): void {
-    this.#started = false;
+    this.#changes.stop();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
   }
 
   /** Looks at every Service again: after a change that concerns all, such as the host becoming ready. */
   touchAll(): void {
-    this.#all = true;
-    this.#schedule();
+    this.#changes.touchAll();
   }
 
-  #touchConfig(): void {
-    this.#config = undefined;
-    this.touchAll();
-  }
-
-  #touch(keys: readonly string[]): void {
-    for (const key of keys) this.#dirty.add(key);
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    if (!this.#started || this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      if (this.#started) this.#flush();
-    });
-  }
-
-  #flush(): void {
+  #look(dirty: Dirty): void {
     const { services, slices, nodes, pools, advertisements } = this.#options.caches;
     this.#config ??= buildConfig({ ipAddressPools: pools.store.list(), l2Advertisements: advertisements.store.list() });
     const allNodes = nodes.store.list();
-    const keys = this.#all ? new Set([...this.#table.services(), ...services.store.keys()]) : new Set(this.#dirty);
-    this.#all = false;
-    this.#dirty.clear();
-
     const touched = new Set<string>();
-    for (const key of keys) {
+    for (const key of keysToLookAt(dirty, this.#table.services(), services.store)) {
       const service = services.store.get(key);
       const decisions =
         service && this.#options.isOurs(service)
