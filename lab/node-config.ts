@@ -86,6 +86,8 @@ export function kubeProxyConfig(node: NodeSpec, kubeconfig: string): object {
     // A pod's packet to a ClusterIP reaches its node's host stack through OVN; the answer must come back there too, or
     // it would go straight from pod to pod with the backend's own address.
     nftables: { masqueradeAll: true },
+    // By default nftables serves node ports on the InternalIP alone; clients of the lab are on the fabric.
+    nodePortAddresses: ['0.0.0.0/0'],
     clusterCIDR: addressing.pods.cidr,
     detectLocalMode: 'ClusterCIDR',
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
