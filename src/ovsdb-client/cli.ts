@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program `ovsdb-client`: looks into databases and writes types from schemas. See `--help`. */
-import { describeError } from '../base/index.ts';
+import { describeError } from '../base/errors.ts';
 import { readCommandLine, usage } from './cli/arguments.ts';
 import { commands } from './cli/commands.ts';
 import { OvsdbError } from './errors.ts';

@@ -1,4 +1,4 @@
-import { describeError } from '../base/index.ts';
+import { describeError } from '../base/errors.ts';
 import { OvsdbError, ServerError, TransactionError } from './errors.ts';
 import { isArray, type Json } from './json/json-value.ts';
 import { Lock } from './lock.ts';
@@ -65,7 +65,7 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
       },
       this.#stop.signal,
     ).catch((thrown: unknown) => {
-      if (!this.#stop.signal.aborted) options.logger.error({ err: thrown }, 'session loop ended');
+      if (!this.#stop.signal.aborted) options.logger?.error({ err: thrown }, 'session loop ended');
     });
   }
 
@@ -169,7 +169,7 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
       const live = monitor.live(options);
       live.catch(() => {});
       try {
-        await Promise.race([live, core.attach(session.connection, session.schema)]);
+        await Promise.race([live, core.attach(session)]);
       } catch (thrown) {
         options.signal?.throwIfAborted();
         if (session.connection.error === undefined) throw thrown;
@@ -322,9 +322,9 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
   }
 
   #attachMonitor(monitor: MonitorCore, session: Session): void {
-    monitor.attach(session.connection, session.schema).catch((thrown: unknown) => {
+    monitor.attach(session).catch((thrown: unknown) => {
       if (session.connection.error !== undefined) return;
-      this.#options.logger.error({ err: thrown }, 'a monitor cannot be set up on this server');
+      this.#options.logger?.error({ err: thrown }, 'a monitor cannot be set up on this server');
       monitor.detach(describeError(thrown));
     });
   }
@@ -332,7 +332,7 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
   #attachLock(lock: Lock, session: Session): void {
     lock.attach(session.connection).catch((thrown: unknown) => {
       if (session.connection.error === undefined)
-        this.#options.logger.error({ err: thrown, lock: lock.name }, 'lock failed');
+        this.#options.logger?.error({ err: thrown, lock: lock.name }, 'lock failed');
     });
   }
 

@@ -1,4 +1,4 @@
-import { OvenbirdError, type OvenbirdErrorOptions } from '../base/index.ts';
+import { OvenbirdError, type OvenbirdErrorOptions } from '../base/errors.ts';
 
 /**
  * What can go wrong, as a stable identifier.

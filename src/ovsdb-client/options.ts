@@ -1,4 +1,6 @@
-import { type Clock, type Logger, type Random, silentLogger, systemClock } from '../base/index.ts';
+import type { Random } from '../base/backoff.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
 import { OvsdbError } from './errors.ts';
 import type { JsonStreamLimits } from './json/json-stream.ts';
 import type { Json } from './json/json-value.ts';
@@ -55,7 +57,7 @@ export interface ResolvedOptions {
   probeIntervalMs: number;
   backoff: { initialMs: number; maximumMs: number };
   limits: JsonStreamLimits;
-  logger: Logger;
+  logger: Logger | undefined;
   clock: Clock;
   random: Random;
   dial: Dial;
@@ -91,7 +93,7 @@ export function resolveOptions<Tables extends TablesOf<Tables>>(options: Connect
       ...(options.maximumMessageBytes !== undefined && { maximumMessageBytes: options.maximumMessageBytes }),
       ...(options.maximumDepth !== undefined && { maximumDepth: options.maximumDepth }),
     },
-    logger: options.logger ?? silentLogger,
+    logger: options.logger,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
     dial: options.dial ?? socketDial(options.tls),

@@ -1,5 +1,5 @@
 import { OvsdbError } from '../errors.ts';
-import type { Json } from './json-value.ts';
+import type { Json, JsonObject } from './json-value.ts';
 import { StringReader } from './string-reader.ts';
 
 export interface JsonStreamLimits {
@@ -11,6 +11,12 @@ export interface JsonStreamLimits {
   /** Deepest nesting. Default 128; OVSDB itself needs about a dozen. */
   maximumDepth?: number;
 }
+
+/**
+ * Looks at each object below the top as it ends, with the three keys that lead to it (innermost first); what it returns
+ * stands in the message instead of the object.
+ */
+export type Revive = (key: string, parent: string, grandparent: string, object: JsonObject) => object | undefined;
 
 // What the grammar allows next.
 const VALUE = 0;
@@ -36,7 +42,7 @@ const CLOSE_BRACKET = 0x5d;
 const CONTAINER_COST = 32;
 const MAXIMUM_NUMBER_BYTES = 400;
 
-type Container = Json[] | { [key: string]: Json };
+type JsonMembers = { [key: string]: Json };
 
 /**
  * Cuts a byte stream of concatenated JSON objects into values, as RFC 7047 section 4 frames its messages: no length, no
@@ -45,13 +51,23 @@ type Container = Json[] | { [key: string]: Json };
  */
 export class JsonStream {
   readonly #onMessage: (value: Json, bytes: number) => void;
+  readonly #revive: Revive | undefined;
   readonly #maximumBytes: number;
   readonly #maximumDepth: number;
   readonly #strings = new StringReader();
 
-  readonly #containers: Container[] = [];
-  /** For each open object, the key whose value is being read. */
+  /** For each open container: the object being filled, or undefined for an array. */
+  readonly #objects: (JsonMembers | undefined)[] = [];
+  /** For each open container: the key that was being read outside it, and where an array's elements begin. */
   readonly #keys: string[] = [];
+  readonly #starts: number[] = [];
+  /**
+   * Elements of all open arrays. An array is made when it ends, of the right size: grown one by one, the many arrays of
+   * two that OVSDB sends would take five times the memory.
+   */
+  readonly #elements: Json[] = [];
+  /** The innermost open container, as in `#objects`. */
+  #object: JsonMembers | undefined;
   #expect = MESSAGE;
   #key = '';
   #cost = 0;
@@ -63,8 +79,9 @@ export class JsonStream {
   #plain = true;
   #escaped = false;
 
-  constructor(onMessage: (value: Json, bytes: number) => void, limits: JsonStreamLimits = {}) {
+  constructor(onMessage: (value: Json, bytes: number) => void, limits: JsonStreamLimits = {}, revive?: Revive) {
     this.#onMessage = onMessage;
+    this.#revive = revive;
     this.#maximumBytes = limits.maximumMessageBytes ?? 256 * 1024 * 1024;
     this.#maximumDepth = limits.maximumDepth ?? 128;
   }
@@ -93,7 +110,7 @@ export class JsonStream {
           break;
         case COMMA_OR_END:
           if (byte === 0x2c) {
-            this.#expect = Array.isArray(this.#containers[this.#containers.length - 1]) ? VALUE : KEY;
+            this.#expect = this.#object === undefined ? VALUE : KEY;
           } else {
             this.#close(byte);
             if (this.idle) {
@@ -120,16 +137,16 @@ export class JsonStream {
         case MESSAGE:
           if (byte !== OPEN_BRACE) this.#unexpected(byte);
           charged = at;
-          this.#open({});
+          this.#openObject();
           at += 1;
           break;
         default:
           if (byte === QUOTE) at = this.#string(chunk, at + 1);
           else if (byte === OPEN_BRACKET) {
-            this.#open([]);
+            this.#openArray();
             at += 1;
           } else if (byte === OPEN_BRACE) {
-            this.#open({});
+            this.#openObject();
             at += 1;
           } else if (byte === CLOSE_BRACKET && this.#expect === VALUE_OR_END) {
             this.#close(byte);
@@ -152,49 +169,64 @@ export class JsonStream {
   }
 
   #finish(): void {
-    const message = this.#containers.pop() as Container;
+    const message = this.#elements.pop() as Json;
     const bytes = this.#messageBytes;
     this.#cost = 0;
     this.#messageBytes = 0;
     this.#onMessage(message, bytes);
   }
 
-  #open(container: Container): void {
-    if (this.#containers.length >= this.#maximumDepth) {
+  #openObject(): void {
+    this.#open({});
+    this.#expect = KEY_OR_END;
+  }
+
+  #openArray(): void {
+    this.#open(undefined);
+    this.#expect = VALUE_OR_END;
+  }
+
+  #open(object: JsonMembers | undefined): void {
+    if (this.#objects.length >= this.#maximumDepth) {
       throw new OvsdbError('ProtocolError', `a message nests deeper than ${this.#maximumDepth}`);
     }
     this.#cost += CONTAINER_COST;
     if (this.#cost > this.#maximumBytes) this.#tooLarge();
-    if (this.#expect !== MESSAGE) this.#add(container);
-    this.#containers.push(container);
-    if (Array.isArray(container)) this.#expect = VALUE_OR_END;
-    else {
-      this.#keys.push(this.#key);
-      this.#expect = KEY_OR_END;
-    }
+    this.#objects.push(object);
+    this.#keys.push(this.#key);
+    this.#starts.push(this.#elements.length);
+    this.#object = object;
   }
 
   #close(byte: number): void {
-    const container = this.#containers[this.#containers.length - 1];
-    const isArray = Array.isArray(container);
-    if (byte !== (isArray ? CLOSE_BRACKET : CLOSE_BRACE)) this.#unexpected(byte);
-    if (!isArray) this.#key = this.#keys.pop() as string;
-    if (this.#containers.length === 1) {
+    const object = this.#object;
+    if (byte !== (object === undefined ? CLOSE_BRACKET : CLOSE_BRACE)) this.#unexpected(byte);
+    this.#objects.pop();
+    this.#key = this.#keys.pop() as string;
+    const start = this.#starts.pop() as number;
+    const depth = this.#objects.length;
+    const value = object ?? takeElements(this.#elements, start);
+    if (depth === 0) {
+      this.#object = undefined;
+      this.#elements.push(value);
       this.#expect = MESSAGE;
-    } else {
-      this.#containers.pop();
-      this.#expect = COMMA_OR_END;
+      return;
     }
+    this.#object = this.#objects[depth - 1];
+    this.#add(object === undefined || depth < 3 || this.#revive === undefined ? value : this.#revived(object, depth));
+  }
+
+  #revived(object: JsonMembers, depth: number): Json {
+    const revived = this.#revive?.(this.#key, this.#keys[depth - 1] ?? '', this.#keys[depth - 2] ?? '', object);
+    return (revived as JsonMembers | undefined) ?? object;
   }
 
   #add(value: Json): void {
-    const container = this.#containers[this.#containers.length - 1];
-    if (Array.isArray(container)) container.push(value);
-    else if (container !== undefined) {
-      if (this.#key === '__proto__') {
-        Object.defineProperty(container, this.#key, { value, enumerable: true, configurable: true, writable: true });
-      } else container[this.#key] = value;
-    }
+    const object = this.#object;
+    if (object === undefined) this.#elements.push(value);
+    else if (this.#key === '__proto__') {
+      Object.defineProperty(object, this.#key, { value, enumerable: true, configurable: true, writable: true });
+    } else object[this.#key] = value;
     this.#expect = COMMA_OR_END;
   }
 
@@ -352,6 +384,18 @@ export class JsonStream {
     const what = this.#expect === MESSAGE ? 'a message (a JSON object)' : 'the rest of a message';
     throw new OvsdbError('ProtocolError', `the peer sent ${shown} where ${what} belongs; is this an OVSDB server?`);
   }
+}
+
+/** Removes the elements from `start` on and returns them. */
+function takeElements(elements: Json[], start: number): Json[] {
+  const count = elements.length - start;
+  if (count === 2) {
+    const second = elements.pop() as Json;
+    return [elements.pop() as Json, second];
+  }
+  const taken = elements.slice(start);
+  elements.length = start;
+  return taken;
 }
 
 function isNumberByte(byte: number): boolean {

@@ -1,4 +1,5 @@
-import { describeError, type Logger } from '../../base/index.ts';
+import { describeError } from '../../base/errors.ts';
+import type { Logger } from '../../base/logger.ts';
 import { OvsdbError, ServerError } from '../errors.ts';
 import { abbreviate, isArray, type Json } from '../json/json-value.ts';
 import type { RpcConnection, Work } from '../rpc/connection.ts';
@@ -8,6 +9,7 @@ import type { Change } from './change.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { encodeAnyOf, type MissingElement, type MonitorPlan, planMonitor, type TableRequest } from './request.ts';
 import type { CachedRow } from './row-codec.ts';
+import type { RowRevival } from './row-revival.ts';
 import { TableStore } from './table-store.ts';
 import { CacheDivergence, type ReadTable, readContent, readUpdate, type UpdateFormat } from './table-updates.ts';
 
@@ -36,14 +38,19 @@ export interface MonitorOptions {
   database: string;
   wanted: ReadonlyMap<string, TableRequest>;
   expected: DatabaseSchema | undefined;
-  logger: Logger;
+  logger: Logger | undefined;
   onClosed: () => void;
 }
 
-/** One server-side monitor: what the connection of the moment is told, and what it has told us. */
-interface Attachment {
+/** What a monitor needs of a session. */
+export interface MonitorSession {
   readonly connection: RpcConnection;
   readonly schema: DatabaseSchema;
+  readonly revival: RowRevival;
+}
+
+/** One server-side monitor: what the connection of the moment is told, and what it has told us. */
+interface Attachment extends MonitorSession {
   /** The `<json-value>` that names this monitor on this connection. */
   id: string;
   plan: MonitorPlan;
@@ -118,34 +125,37 @@ export class MonitorCore {
   }
 
   /** Starts on a new connection; resolves when live. Rejects when the connection ends or the request does not fit. */
-  async attach(connection: RpcConnection, schema: DatabaseSchema): Promise<void> {
+  async attach({ connection, schema, revival }: MonitorSession): Promise<void> {
     if (this.#state.kind === 'closed') return;
     const plan = planMonitor(this.#wanted, schema, this.#options.expected);
     this.#missing = plan.missing;
     const attachment: Attachment = {
       connection,
       schema,
+      revival,
       id: '',
       plan,
       method: 'monitor_cond_since',
       early: undefined,
       divergences: 0,
     };
+    this.#leave();
     this.#attachment = attachment;
+    for (const codec of plan.codecs.values()) revival.add(codec);
     const resumable = this.#fingerprint === plan.fingerprint && this.#conditionsInFlight === 0;
     this.#conditionsInFlight = 0;
     await this.#request(attachment, resumable ? this.#lastTransaction : zeroUuid);
   }
 
   detach(reason: string): void {
-    this.#attachment = undefined;
+    this.#leave();
     if (this.#state.kind === 'live') this.#setState({ kind: 'stale', reason });
   }
 
   /** Ends the monitor for good. */
   close(): void {
     const attachment = this.#attachment;
-    this.#attachment = undefined;
+    this.#leave();
     if (this.#state.kind === 'closed') return;
     this.#setState({ kind: 'closed' });
     for (const feed of this.#feeds) feed.end();
@@ -204,6 +214,12 @@ export class MonitorCore {
         return undefined;
       },
     });
+  }
+
+  #leave(): void {
+    const attachment = this.#attachment;
+    this.#attachment = undefined;
+    for (const codec of attachment?.plan.codecs.values() ?? []) attachment?.revival.delete(codec);
   }
 
   async #request(attachment: Attachment, since: Uuid): Promise<void> {
@@ -329,7 +345,7 @@ export class MonitorCore {
   /** Reads everything again on the same connection; readers keep the old tables until then. */
   #resync(attachment: Attachment, divergence: CacheDivergence): void {
     attachment.divergences += 1;
-    this.#options.logger.warn({ err: divergence, monitor: attachment.id }, 'monitor diverged; reading it again');
+    this.#options.logger?.warn({ err: divergence, monitor: attachment.id }, 'monitor diverged; reading it again');
     if (attachment.divergences > 2) throw divergence;
     this.#lastTransaction = zeroUuid;
     this.#setState({ kind: 'stale', reason: divergence.message });
@@ -355,7 +371,7 @@ export class MonitorCore {
       try {
         listener();
       } catch (thrown) {
-        this.#options.logger.error({ err: thrown }, 'a listener of a monitor threw');
+        this.#options.logger?.error({ err: thrown }, 'a listener of a monitor threw');
       }
     }
   }

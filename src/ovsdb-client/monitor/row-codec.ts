@@ -2,7 +2,7 @@ import { OvsdbError } from '../errors.ts';
 import { isObject, type Json, type JsonObject } from '../json/json-value.ts';
 import { type ColumnSchema, columnOf, type TableSchema } from '../schema/schema.ts';
 import { applyDifference, type ColumnValue, decodeValue, defaultValue, sameValue } from '../value/column-value.ts';
-import type { Uuid } from '../value/uuid.ts';
+import { type Uuid, zeroUuid } from '../value/uuid.ts';
 
 /** A cached row: `_uuid` and the monitored columns. Never changed once made. */
 export interface CachedRow {
@@ -18,13 +18,13 @@ export class RowCodec {
   readonly table: string;
   readonly columns: readonly string[];
   readonly #columns = new Map<string, ColumnSchema>();
-  readonly #template: Record<string, ColumnValue>;
+  readonly #template: { _uuid: Uuid; [column: string]: ColumnValue };
 
   /** `extra` are columns that the server lacks but readers expect, with the value they shall read. */
   constructor(table: TableSchema, columns: readonly string[], extra: Readonly<Record<string, ColumnValue>> = {}) {
     this.table = table.name;
     this.columns = columns;
-    this.#template = { _uuid: undefined };
+    this.#template = { _uuid: zeroUuid };
     for (const name of columns) {
       const column = columnOf(table, name);
       this.#columns.set(name, column);
@@ -35,24 +35,25 @@ export class RowCodec {
 
   /** A whole row (`new`, `initial`, `insert`); columns that are left out have their default. */
   decode(uuid: Uuid, json: Json): CachedRow {
-    const row = this.#start(uuid, this.#template);
+    const row = { ...this.#template };
+    row._uuid = uuid;
     const object = this.#object(json);
     for (const name in object) {
       const column = this.#columns.get(name);
       if (column !== undefined) row[name] = decodeValue(column, object[name] as Json);
     }
-    return row as CachedRow;
+    return row;
   }
 
   /** A row after the differences of `update2` and `update3`. */
   apply(old: CachedRow, json: Json): CachedRow {
-    const row = this.#start(old._uuid, old);
+    const row: { _uuid: Uuid; [column: string]: ColumnValue } = { ...old };
     const object = this.#object(json);
     for (const name in object) {
       const column = this.#columns.get(name);
       if (column !== undefined) row[name] = applyDifference(column, old[name], object[name] as Json);
     }
-    return row as CachedRow;
+    return row;
   }
 
   /** Names of the columns in which two rows differ. */
@@ -62,10 +63,6 @@ export class RowCodec {
 
   same(a: CachedRow, b: CachedRow): boolean {
     return this.columns.every((name) => sameValue(a[name], b[name]));
-  }
-
-  #start(uuid: Uuid, from: Readonly<Record<string, ColumnValue>>): Record<string, ColumnValue> {
-    return Object.assign({ ...from }, { _uuid: uuid });
   }
 
   #object(json: Json): JsonObject {

@@ -90,9 +90,13 @@ export class TableStore {
   *stage(changes: readonly Change<CachedRow>[]): Generator<void, () => void, void> {
     const rows = new Map<Uuid, CachedRow>();
     const gone = new Map<Uuid, Change<CachedRow>>();
-    for (const change of changes) gone.set(change.uuid, change);
-    yield;
     let steps = 0;
+    if (this.#rows.size > 0) {
+      for (const change of changes) {
+        if (++steps % 512 === 0) yield;
+        gone.set(change.uuid, change);
+      }
+    }
     for (const [uuid, row] of this.#rows) {
       if (++steps % 512 === 0) yield;
       const change = gone.get(uuid);

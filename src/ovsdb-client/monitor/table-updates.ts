@@ -3,6 +3,7 @@ import { abbreviate, isObject, type Json, type JsonObject, member } from '../jso
 import { isUuid, type Uuid } from '../value/uuid.ts';
 import type { Change } from './change.ts';
 import type { CachedRow, RowCodec } from './row-codec.ts';
+import { RevivedRow } from './row-revival.ts';
 
 /**
  * The two shapes of changes on the wire:
@@ -63,7 +64,7 @@ export function* readContent(
       if (!isUuid(uuid)) throw malformed(table.codec.table, uuid, rows[uuid] as Json);
       const content = contentOf(rows[uuid] as Json, format);
       if (content === undefined) throw malformed(table.codec.table, uuid, rows[uuid] as Json);
-      const row = table.codec.decode(uuid, content);
+      const row = wholeRow(table, uuid, content);
       const old = table.rows.get(uuid);
       if (old === undefined) changes.push({ kind: 'insert', uuid, row });
       else if (!table.codec.same(old, row)) changes.push({ kind: 'modify', uuid, old, row });
@@ -99,6 +100,12 @@ function* tablesIn(json: Json, tables: ReadonlyMap<string, ReadTable>): Generato
   }
 }
 
+function wholeRow({ codec }: ReadTable, uuid: Uuid, content: Json): CachedRow {
+  if (!(content instanceof RevivedRow)) return codec.decode(uuid, content);
+  if (content.codec !== codec) throw malformed(codec.table, uuid, 'a row of another monitor');
+  return content.row;
+}
+
 /** The row of an entry that says how a row is, as opposed to how it changed. */
 function contentOf(json: Json, format: UpdateFormat): Json | undefined {
   if (!isObject(json)) return undefined;
@@ -119,7 +126,7 @@ function readRow(table: ReadTable, uuid: string, json: Json, format: UpdateForma
   }
   if (isChange) {
     if (old === undefined) throw new CacheDivergence(codec.table, uuid, 'is modified but unknown here');
-    const row = difference === undefined ? codec.decode(uuid, content as Json) : codec.apply(old, difference);
+    const row = difference === undefined ? wholeRow(table, uuid, content as Json) : codec.apply(old, difference);
     return codec.same(old, row) ? undefined : { kind: 'modify', uuid, old, row };
   }
   if (old !== undefined) throw new CacheDivergence(codec.table, uuid, 'is inserted but already here');

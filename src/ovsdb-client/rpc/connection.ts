@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
-import type { Clock, Timer } from '../../base/index.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import { OvsdbError, ServerError } from '../errors.ts';
-import { JsonStream, type JsonStreamLimits } from '../json/json-stream.ts';
+import { JsonStream, type JsonStreamLimits, type Revive } from '../json/json-stream.ts';
 import { type Json, stringify } from '../json/json-value.ts';
 import { type Message, readMessage } from './message.ts';
 
@@ -32,6 +32,8 @@ export interface ConnectionOptions extends JsonStreamLimits {
   probeIntervalMs: number;
   /** Longest time spent on received data before other work of the process gets its turn. Default 8 ms. */
   sliceMs?: number;
+  /** See {@link Revive}. */
+  revive?: Revive;
 }
 
 interface Pending {
@@ -82,7 +84,7 @@ export class RpcConnection {
   constructor(stream: Duplex, options: ConnectionOptions) {
     this.#stream = stream;
     this.#options = options;
-    this.#parser = new JsonStream((value) => this.#messages.push(value), options);
+    this.#parser = new JsonStream((value) => this.#messages.push(value), options, options.revive);
     this.#lastHeardMs = options.clock.monotonicMs();
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
     stream.on('error', (thrown: Error) => this.#end('the connection broke', thrown));

@@ -1,4 +1,5 @@
-import { Backoff, describeError } from '../../base/index.ts';
+import { Backoff } from '../../base/backoff.ts';
+import { describeError } from '../../base/errors.ts';
 import { OvsdbError } from '../errors.ts';
 import type { Json } from '../json/json-value.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -68,7 +69,7 @@ export async function runSessions(options: ResolvedOptions, owner: SessionOwner,
     owner.emit({ type: 'connecting', endpoint: name });
     const opened = await openSession(endpoint, next.acceptSecondBest, seen, sessionOptions, handlers, signal);
     if (opened.kind === 'failed') {
-      logger.debug({ endpoint: name, err: opened.error }, 'endpoint rejected');
+      logger?.debug({ endpoint: name, err: opened.error }, 'endpoint rejected');
       owner.emit({ type: 'rejected', endpoint: name, reason: describeError(opened.error), error: opened.error });
       choice = afterFailure(choice, opened.secondBest);
       continue;
@@ -77,10 +78,10 @@ export async function runSessions(options: ResolvedOptions, owner: SessionOwner,
     remember(session.status);
     const startedMs = clock.monotonicMs();
     owner.onSession(session);
-    logger.info({ endpoint: name, model: session.status.model, leader: session.status.leader }, 'connected');
+    logger?.info({ endpoint: name, model: session.status.model, leader: session.status.leader }, 'connected');
     const error = await endOf(session, signal);
     owner.onSessionEnd(session, error);
-    logger.info({ endpoint: name, err: error }, 'disconnected');
+    logger?.info({ endpoint: name, err: error }, 'disconnected');
     if (signal.aborted) return;
     // A server that ends every session at once must not be asked in a tight loop.
     if (clock.monotonicMs() - startedMs >= options.backoff.initialMs) backoff.reset();

@@ -1,6 +1,8 @@
-import { type Clock, describeError } from '../../base/index.ts';
+import type { Clock } from '../../base/clock.ts';
+import { describeError } from '../../base/errors.ts';
 import { OvsdbError } from '../errors.ts';
 import type { Json } from '../json/json-value.ts';
+import { RowRevival } from '../monitor/row-revival.ts';
 import { type ConnectionOptions, RpcConnection, type Work } from '../rpc/connection.ts';
 import type { DatabaseSchema } from '../schema/schema.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
@@ -20,7 +22,7 @@ export interface SessionOptions {
   leader: LeaderPreference;
   clock: Clock;
   connectTimeoutMs: number;
-  connection: ConnectionOptions;
+  connection: Omit<ConnectionOptions, 'revive'>;
 }
 
 /** A connection to a server that was found fit, with what is known of it. */
@@ -31,6 +33,8 @@ export interface Session {
   status: ServerStatus;
   /** The schema as the server's status gives it, for noticing a conversion. */
   schemaText: string | undefined;
+  /** Where monitors register the rows they read. */
+  readonly revival: RowRevival;
 }
 
 /** What a session tells its owner, in the order of the wire. */
@@ -72,8 +76,9 @@ export async function openSession(
   let connection: RpcConnection | undefined;
   try {
     const stream = await options.dial(endpoint, either);
-    connection = new RpcConnection(stream, options.connection);
-    const opened = await greet(name, connection, acceptSecondBest, seen, options, handlers, either);
+    const revival = new RowRevival();
+    connection = new RpcConnection(stream, { ...options.connection, revive: revival.revive });
+    const opened = await greet(name, connection, revival, acceptSecondBest, seen, options, handlers, either);
     if (opened.kind === 'failed') connection.close(opened.error);
     return opened;
   } catch (thrown) {
@@ -89,6 +94,7 @@ export async function openSession(
 async function greet(
   name: string,
   connection: RpcConnection,
+  revival: RowRevival,
   acceptSecondBest: boolean,
   seen: SeenIndexes,
   options: SessionOptions,
@@ -126,7 +132,7 @@ async function greet(
       error: new OvsdbError('ConnectFailed', `${name}: the server is no longer fit`),
     };
   }
-  session = { endpoint: name, connection, schema, status, schemaText };
+  session = { endpoint: name, connection, schema, status, schemaText, revival };
   return { kind: 'open', session };
 }
 
