@@ -145,6 +145,7 @@ async function gatherImages(
 
 interface NodeObject {
   metadata: { name: string };
+  spec: { taints?: { key: string; effect: string }[] };
   status: { conditions?: { type: string; status: string; message?: string }[] };
 }
 
@@ -153,13 +154,9 @@ async function waitForNodes(lab: Lab, progress: Progress): Promise<void> {
   const work = waitFor('nodes: all Ready', 90_000, async () => {
     assertAllAlive(lab);
     const { items } = await apiRead<{ items: NodeObject[] }>(lab, '/api/v1/nodes');
-    const ready = items.map(({ metadata, status }) => ({
-      name: metadata.name,
-      condition: status.conditions?.find((condition) => condition.type === 'Ready'),
-    }));
-    const notReady = ready.find(({ condition }) => condition?.status !== 'True');
-    waiting = notReady ? `${notReady.name}: ${notReady.condition?.message ?? 'says nothing yet'}` : '';
-    return items.length >= lab.nodes.length && !notReady;
+    const reasons = items.flatMap((node) => whyNotReady(node) ?? []);
+    waiting = reasons.join('; ') || `${items.length} of ${lab.nodes.length} registered`;
+    return items.length >= lab.nodes.length && reasons.length === 0;
   });
   try {
     await progress.step('nodes', `${lab.nodes.length} nodes Ready`, () => work);
@@ -167,6 +164,14 @@ async function waitForNodes(lab: Lab, progress: Progress): Promise<void> {
     assertAllAlive(lab);
     throw new LabError('NotReady', `nodes: not all Ready in 90 s; ${waiting}`, { cause });
   }
+}
+
+/** A node that has just turned Ready keeps its taint for a moment, in which nothing is scheduled there. */
+function whyNotReady({ metadata, spec, status }: NodeObject): string | undefined {
+  const ready = status.conditions?.find((condition) => condition.type === 'Ready');
+  if (ready?.status !== 'True') return `${metadata.name}: ${ready?.message ?? 'says nothing yet'}`;
+  const taint = spec.taints?.find(({ key }) => key === 'node.kubernetes.io/not-ready');
+  return taint && `${metadata.name}: Ready, but still has the taint ${taint.key}:${taint.effect}`;
 }
 
 function assertAllAlive(lab: Lab): void {

@@ -7,6 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe } from '@jest/globals';
+import { LabError } from '../../lab/errors.ts';
 import { kubectl as labKubectl } from '../../lab/kubectl.ts';
 import type { Lab } from '../../lab/lab.ts';
 import { type CommandResult, run } from '../../lab/processes.ts';
@@ -32,15 +33,16 @@ export function labCommand(...words: string[]): { code: number; stdout: string; 
   return { code: status ?? -1, stdout, stderr };
 }
 
-function bringUp(): Lab {
+/** Brings the lab up, or puts back what is missing of it. @throws LabError with what `up` said. */
+export function repairLab(): Lab {
   const words = (process.env.LAB_ARGS ?? '').split(' ').filter(Boolean);
   const { code, stderr } = labCommand('up', ...words);
-  if (code !== 0) throw new Error(`the lab does not come up; run: npm run lab -- up ${words.join(' ')}\n${stderr}`);
-  return existingLab(checkout);
+  if (code === 0) return existingLab(checkout);
+  throw new LabError('NotReady', `npm run lab -- up ${words.join(' ')}: exit code ${code}\n${stderr}`);
 }
 
 /** The lab, up and ready. Not to be touched inside suites that `describeLab` skips. */
-export const lab: Lab = obstacle ? (undefined as unknown as Lab) : bringUp();
+export const lab: Lab = obstacle ? (undefined as unknown as Lab) : repairLab();
 
 /** kubectl as the cluster's administrator; rejects with its stderr when it fails. Gives stdout. */
 export async function kubectl(args: readonly string[], input?: string): Promise<string> {
