@@ -13,10 +13,19 @@ export {
 } from './client.ts';
 export type { ClusterConfig, ClusterTls } from './cluster-config.ts';
 export { type DesiredCondition, ensureCondition, kubeMicroTime, kubeTime } from './conditions.ts';
+export { type EventCounts, EventRecorder, type EventRecorderOptions, type EventText } from './event-recorder.ts';
 export type { PingOptions } from './http2-link.ts';
 export { type InClusterOptions, inClusterConfig, serviceAccountDirectory } from './in-cluster-config.ts';
 export { isKubeError, KubeError, type KubeErrorCode } from './kube-error.ts';
 export { type KubeconfigOptions, kubeconfig } from './kubeconfig.ts';
+export {
+  type FenceToken,
+  LeaderElection,
+  type LeaderElectionOptions,
+  type LeaderElectionStatus,
+  type Leadership,
+  LeadershipError,
+} from './leader-election.ts';
 export type { Change, IndexFunction, ReadStore } from './object-store.ts';
 export * from './objects.ts';
 export type { ReflectorTiming, Selection } from './reflector.ts';
