@@ -1,0 +1,263 @@
+import { Backoff, type Clock, describeError, type Logger, type Timer } from '../../base/index.ts';
+import { type HostCommands, systemCommands } from './commands.ts';
+import { HealthCheckServer } from './health-check-server.ts';
+import type { HostInputs } from './host-inputs.ts';
+import { defaultHostAgentOptions, desiredHostState, type HostAgentOptions, type HostState } from './host-state.ts';
+import { NftApplier } from './nft-applier.ts';
+import type { Overlay } from './overlay.ts';
+import { OverlayReader } from './overlay-reader.ts';
+import { RouteApplier } from './route-applier.ts';
+import { checkForwarding } from './sysctls.ts';
+import type { HostProblem } from './treatment.ts';
+import { UdpFlowFlusher } from './udp-flow-flusher.ts';
+
+/** What the host agent is doing; all of it current. */
+export interface HostAgentStatus {
+  /** `waiting`: inputs are not complete; `failing`: the last attempt did not succeed and is repeated. */
+  state: 'waiting' | 'applied' | 'failing';
+  /** How many times inputs were handed in, and which of them is in force. */
+  desiredGeneration: number;
+  appliedGeneration: number;
+  lastError: string | undefined;
+  overlay: Overlay | undefined;
+  services: number;
+  routes: number;
+  /** How often something that somebody else removed or changed was put back. */
+  repairs: number;
+  /** Duration of the last pass that changed something, ms. */
+  lastApplyMs: number | undefined;
+  problems: HostProblem[];
+  /** What the operator should see to on this host. */
+  notes: string[];
+}
+
+export interface HostAgentDependencies {
+  clock: Clock;
+  logger: Logger;
+  /** Default: programs of this machine. */
+  commands?: HostCommands;
+  options?: Partial<HostAgentOptions>;
+  /** How often everything is compared with the host, ms. Default 30000. */
+  reconcileMs?: number;
+  /** Pause between two passes, in which changes gather, ms. Default 20. */
+  gatherMs?: number;
+  /** Address the health check ports listen on. Default: all. */
+  healthCheckHost?: string;
+}
+
+/**
+ * Makes this node serve Services in place of a Service proxy: NodePorts, external addresses and the host's own way to
+ * ClusterIPs, handing on to OVN's load balancers wherever those choose.
+ *
+ * It owns one nftables table, one route table with its rule, and the health check ports; it touches nothing else. What it
+ * put there stays when it stops or is killed, so a restart costs no packet; `cleanup` takes it away.
+ */
+export class HostAgent {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #commands: HostCommands;
+  readonly #options: HostAgentOptions;
+  readonly #reconcileMs: number;
+  readonly #gatherMs: number;
+  readonly #nft: NftApplier;
+  readonly #routes: RouteApplier;
+  readonly #overlayReader: OverlayReader;
+  readonly #flows: UdpFlowFlusher;
+  readonly #health: HealthCheckServer;
+
+  #inputs: HostInputs | undefined;
+  #generation = 0;
+  #appliedGeneration = 0;
+  #overlay: Overlay | undefined;
+  #state: HostState | undefined;
+  #lastRoutes: string | undefined;
+  #lastError: string | undefined;
+  #lastApplyMs: number | undefined;
+  #repairs = 0;
+  #notes: string[] = [];
+  #sysctlNotes: string[] = [];
+  /** What must be compared with the host in the next pass. */
+  #suspect = { overlay: true, routes: true, nft: false, sysctls: true };
+  #wake: (() => void) | undefined;
+  #awake = false;
+
+  constructor(dependencies: HostAgentDependencies) {
+    const { clock, logger, commands = systemCommands(), options, reconcileMs = 30_000, gatherMs = 20 } = dependencies;
+    this.#clock = clock;
+    this.#logger = logger.child({ component: 'host-agent' });
+    this.#commands = commands;
+    this.#options = { ...defaultHostAgentOptions, ...options };
+    this.#reconcileMs = reconcileMs;
+    this.#gatherMs = gatherMs;
+    this.#nft = new NftApplier(commands, this.#options.table);
+    this.#routes = new RouteApplier(commands, this.#options.routeTable);
+    this.#overlayReader = new OverlayReader(commands, this.#routes, this.#options.device);
+    this.#flows = new UdpFlowFlusher(commands, this.#logger);
+    this.#health = new HealthCheckServer(this.#logger, dependencies.healthCheckHost);
+  }
+
+  /** Says what should be served from now on. Applied soon after by `run`; what came in between is skipped. */
+  setDesired(inputs: HostInputs): void {
+    if (this.#inputs?.overlayGateways.join() !== inputs.overlayGateways.join()) this.#suspect.overlay = true;
+    this.#inputs = inputs;
+    this.#generation += 1;
+    this.#kick();
+  }
+
+  /** Works until `signal` aborts. Errors are repeated with back-off and shown in `status`; it never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const watchers = [
+      this.#watch(['nft', 'monitor', 'destroy', 'tables'], (line) => this.#onNftEvent(line), signal),
+      this.#watch(['ip', 'monitor', 'link', 'route', 'rule'], (line) => this.#onRouteEvent(line), signal),
+    ];
+    const backoff = new Backoff({ initialMs: 200, maximumMs: 10_000 });
+    this.#kick();
+    while (!signal.aborted) {
+      try {
+        await this.#pass(signal);
+        this.#lastError = undefined;
+        backoff.reset();
+      } catch (thrown) {
+        if (signal.aborted) break;
+        this.#lastError = describeError(thrown);
+        this.#suspect = { overlay: true, routes: true, nft: true, sysctls: true };
+        this.#logger.warn({ err: thrown }, 'host state could not be applied');
+      }
+      await this.#pause(this.#gatherMs, signal);
+      await this.#sleepUntilWoken(this.#lastError === undefined ? this.#restMs() : backoff.next(), signal);
+    }
+    await Promise.all(watchers);
+    await this.#health.close();
+  }
+
+  status(): HostAgentStatus {
+    const { services = [], complete = false } = this.#inputs ?? {};
+    const failed = this.#lastError !== undefined;
+    return {
+      state: failed ? 'failing' : complete && this.#appliedGeneration > 0 ? 'applied' : 'waiting',
+      desiredGeneration: this.#generation,
+      appliedGeneration: this.#appliedGeneration,
+      lastError: this.#lastError,
+      overlay: this.#overlay,
+      services: services.length,
+      routes: this.#state?.routes.length ?? 0,
+      repairs: this.#repairs,
+      lastApplyMs: this.#lastApplyMs,
+      problems: this.#state?.problems ?? [],
+      notes: [...this.#notes, ...this.#sysctlNotes, ...this.#flows.notes, ...this.#health.failures.values()],
+    };
+  }
+
+  /** Takes everything of the agent off the host. For a change of mode and for uninstalling; not while `run` works. */
+  async cleanup(signal?: AbortSignal): Promise<void> {
+    this.#state = undefined;
+    this.#lastRoutes = undefined;
+    await this.#health.close();
+    const results = await Promise.allSettled([this.#nft.remove(signal), this.#routes.remove(signal)]);
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async #pass(signal: AbortSignal): Promise<void> {
+    const inputs = this.#inputs;
+    if (!inputs?.complete) return;
+    const generation = this.#generation;
+    const suspect = this.#suspect;
+    this.#suspect = { overlay: false, routes: false, nft: false, sysctls: false };
+    const startedMs = this.#clock.monotonicMs();
+
+    let deviceUp = this.#overlayReader.deviceUp;
+    if (suspect.overlay || !this.#overlay) {
+      this.#overlay = await this.#overlayReader.read(inputs.overlayGateways, signal);
+      deviceUp = this.#overlayReader.deviceUp;
+      this.#notes = this.#overlayReader.notes;
+    }
+    const state = desiredHostState(inputs, this.#overlay, this.#options);
+    this.#state = state;
+
+    const intact = !suspect.nft || (await this.#nft.verify(signal));
+    let changes = (await this.#nft.apply(state.nft, signal)) ? 1 : 0;
+    if (!intact && changes > 0 && this.#appliedGeneration > 0) this.#repaired('nftables table');
+
+    const routes = deviceUp ? state.routes : [];
+    const text = routes.map(({ destination, gateway, device }) => `${destination} ${gateway} ${device}`).join();
+    if (deviceUp && (suspect.routes || text !== this.#lastRoutes)) {
+      const unchanged = text === this.#lastRoutes;
+      const changed = await this.#routes.apply(routes, state.ruleFamilies, signal);
+      if (unchanged && changed > 0) this.#repaired('routes');
+      this.#lastRoutes = text;
+      changes += changed;
+    }
+    await this.#health.setDesired(state.healthPorts, inputs.nodeEligible);
+    await this.#flows.flush(state.treatments, this.#overlay, signal);
+    if (suspect.sysctls) this.#sysctlNotes = await checkForwarding(this.#commands, state.ruleFamilies, signal);
+    this.#appliedGeneration = generation;
+    if (changes > 0) this.#lastApplyMs = this.#clock.monotonicMs() - startedMs;
+  }
+
+  #repaired(what: string): void {
+    this.#repairs += 1;
+    this.#logger.info({ what }, 'put back what somebody else removed');
+  }
+
+  /** Soon after a change the table is looked at once, to know what to compare with later. */
+  #restMs(): number {
+    if (this.#appliedGeneration === 0 || this.#nft.verifiable) return this.#reconcileMs;
+    return Math.min(1_000, this.#reconcileMs);
+  }
+
+  #onNftEvent(line: string): void {
+    if (!line.includes(`table inet ${this.#options.table}`)) return;
+    this.#suspect.nft = true;
+    this.#kick();
+  }
+
+  #onRouteEvent(line: string): void {
+    const { routeTable, device } = this.#options;
+    if (!line.includes(device) && !line.includes(String(routeTable))) return;
+    this.#suspect.routes = true;
+    if (line.includes(device)) this.#suspect.overlay = true;
+    this.#kick();
+  }
+
+  /** Follows what others do to the host; without the program, the periodic comparison has to do. */
+  async #watch(argv: string[], onLine: (line: string) => void, signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ initialMs: 1_000, maximumMs: 60_000 });
+    while (!signal.aborted) {
+      try {
+        await this.#commands.follow(argv, onLine, signal);
+      } catch (thrown) {
+        this.#logger.warn({ err: thrown, argv }, 'cannot follow changes on the host');
+      }
+      await this.#pause(backoff.next(), signal);
+      // Whatever happened in between was not heard.
+      this.#suspect = { ...this.#suspect, routes: true, nft: true };
+      this.#kick();
+    }
+  }
+
+  #kick(): void {
+    this.#awake = true;
+    this.#wake?.();
+  }
+
+  async #sleepUntilWoken(delayMs: number, signal: AbortSignal): Promise<void> {
+    if (!this.#awake && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      let timer: Timer | undefined = this.#clock.setTimer(delayMs, () => {
+        timer = undefined;
+        this.#suspect = { overlay: true, routes: true, nft: true, sysctls: true };
+        resolve();
+      });
+      this.#wake = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      await promise;
+      timer?.cancel();
+      this.#wake = undefined;
+    }
+    this.#awake = false;
+  }
+
+  async #pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(delayMs, signal).catch(() => {});
+  }
+}
