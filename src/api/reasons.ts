@@ -22,6 +22,8 @@ export const allocationReasons = {
   InvalidRequest: 'The addresses or the pool that the Service asks for cannot be read, or do not fit its IP families.',
   ConflictingRequests: 'The annotation and spec.loadBalancerIP of the Service ask for different addresses.',
   HeadlessService: 'The Service has clusterIP None, so there is nothing to balance.',
+  Released:
+    'The Service does not ask for a load balancer any more, so its addresses were taken back. Seen as an Event only.',
 } as const;
 
 /** Whether a Service is in the OVN database: condition `ovenbird.dev/Programmed`. */

@@ -102,6 +102,21 @@ export class Allocator {
   }
 
   /**
+   * The decision for a request that cannot be read: the holder keeps what it has.
+   *
+   * @param fault why the request cannot be read
+   */
+  keep(holder: string, fault: { reason: Decision['reason']; message: string }): Decision {
+    const hold = this.#holds.get(holder);
+    const addresses = (hold?.current ?? []).map((address) => ({ address, pool: this.#pools.of(address)?.name }));
+    const origins = addresses.flatMap(({ address }) => hold?.origin.get(address.family) ?? []);
+    const keeps = addresses.length === 0 ? '' : `; keeps ${describeAssigned(addresses)} meanwhile`;
+    const message = `${fault.message}${keeps}`;
+    const { reason } = fault;
+    return { addresses, allocatedFrom: [...new Set(origins)], satisfied: false, waiting: false, reason, message };
+  }
+
+  /**
    * The last decision for this holder is recorded in its status: what it gave up is free now.
    *
    * @returns the freed addresses, sorted
@@ -132,6 +147,12 @@ export class Allocator {
   /** The addresses decided on for a holder. */
   addressesOf(holder: string): readonly Address[] {
     return this.#holds.get(holder)?.current ?? [];
+  }
+
+  /** The addresses nobody else may have because of this holder: those decided on and those being given up. */
+  reservedBy(holder: string): readonly Address[] {
+    const hold = this.#holds.get(holder);
+    return hold ? [...hold.current, ...hold.retiring] : [];
   }
 
   /** Holders of at least one address. */

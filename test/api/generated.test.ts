@@ -51,7 +51,7 @@ describe('schemas', () => {
 });
 
 test('a running process loads no schema library', async () => {
-  for (const entry of ['api', 'config', 'ipam', 'service']) {
+  for (const entry of ['api', 'config', 'ipam', 'service', 'controller']) {
     const { metafile } = await build({
       entryPoints: [join(root, `src/${entry}/index.ts`)],
       bundle: true,

@@ -307,6 +307,25 @@ describe('nobody moves without asking', () => {
   });
 });
 
+test('a request that cannot be read changes nothing', () => {
+  const allocator = withPools(pool('a', ['192.0.2.1']));
+  const fault = { reason: 'InvalidRequest' as const, message: 'nonsense' };
+  expect(allocator.keep('1', fault)).toEqual({
+    ...fault,
+    addresses: [],
+    allocatedFrom: [],
+    satisfied: false,
+    waiting: false,
+  });
+  expect([...allocator.holders()]).toEqual([]);
+  allocator.allocate('1', request());
+  expect(allocator.keep('1', fault)).toMatchObject({
+    addresses: [{ pool: 'a' }],
+    allocatedFrom: ['a'],
+    message: 'nonsense; keeps 192.0.2.1 from pool "a" meanwhile',
+  });
+});
+
 describe('adoption', () => {
   test('adopted addresses are kept, in a pool or not, and given to nobody else', () => {
     const allocator = withPools(pool('a', ['192.0.2.1-192.0.2.2']));

@@ -1,0 +1,207 @@
+import { Backoff, type Clock, describeError, type Logger } from '../base/index.ts';
+import { buildConfig, type Config } from '../config/index.ts';
+import { Allocator, type Decision, type PoolUsage } from '../ipam/index.ts';
+import { allSynced, type KubeClient, priorities, resources, type Service, WorkQueue } from '../kube/index.ts';
+import type { Address } from '../net/index.ts';
+import { ingressOf, isOurs, type ServiceClass } from '../service/index.ts';
+import { type ControllerCaches, projectService } from './controller-caches.ts';
+import { LatestObjects } from './latest-objects.ts';
+import { NorthboundFeed } from './northbound-feed.ts';
+import type { NorthboundPort } from './northbound-port.ts';
+import { ObjectStatusWriter } from './object-status-writer.ts';
+import { foreignAddressesOf } from './ovn-services.ts';
+import { ProgrammingWatch } from './programming-watch.ts';
+import type { Announcement, Programming } from './service-changes.ts';
+import { ServiceReconciler } from './service-reconciler.ts';
+
+export interface LeaderTermOptions {
+  client: Pick<KubeClient, 'get' | 'list' | 'patch'>;
+  caches: ControllerCaches;
+  serviceClass: ServiceClass;
+  northbound: NorthboundPort;
+  /** Whether OVN also carries the addresses that other implementations gave to their Services. */
+  carriesForeign: boolean;
+  /** Tells people about a Service; must not block or throw. */
+  announce(service: Service, announcement: Announcement): void;
+  clock: Clock;
+  logger: Logger;
+  /** Throws when this process does not lead any more; called before each write. */
+  guard(): void;
+  /** Services reconciled at a time. Default 16. */
+  workers?: number;
+}
+
+/** What the leader knows, for metrics. */
+export interface TermReport {
+  usage: readonly PoolUsage[];
+  /** Services that wait for an address. */
+  waiting: number;
+  queue: WorkQueue['metrics'];
+}
+
+/**
+ * Everything that one replica does while it leads, from taking over to stepping down. All its memory is its own: the
+ * next term begins with what the API server says.
+ */
+export class LeaderTerm {
+  readonly #options: LeaderTermOptions;
+  readonly #allocator = new Allocator();
+  readonly #services: LatestObjects<Service>;
+  readonly #queue: WorkQueue;
+  readonly #reconciler: ServiceReconciler;
+  readonly #statuses: ObjectStatusWriter;
+  readonly #feed: NorthboundFeed;
+  readonly #programming: ProgrammingWatch;
+  #config: Config = buildConfig({ ipAddressPools: [], l2Advertisements: [] });
+  #configScheduled = false;
+
+  constructor(options: LeaderTermOptions) {
+    this.#options = options;
+    const { client, caches, serviceClass, northbound, announce, clock, logger, guard } = options;
+    this.#services = new LatestObjects<Service>(caches.services.store);
+    this.#queue = new WorkQueue({ name: 'services', clock, logger });
+    this.#feed = new NorthboundFeed({
+      caches,
+      port: northbound,
+      externalAddresses: (service) => this.#carried(service),
+      clock,
+    });
+    this.#programming = new ProgrammingWatch({
+      port: northbound,
+      isPending: (key) => this.#feed.isPending(key),
+      clock,
+    });
+    this.#statuses = new ObjectStatusWriter({
+      client,
+      caches,
+      clock,
+      logger,
+      guard,
+      state: () => ({ config: this.#config, usage: this.#allocator.usage() }),
+    });
+    this.#reconciler = new ServiceReconciler({
+      client,
+      services: this.#services,
+      allocator: this.#allocator,
+      serviceClass,
+      clock,
+      guard,
+      announce,
+      programming: (service, decision, signal) => this.#judge(service, decision, signal),
+      onChange: (change) => this.#onChange(change),
+    });
+  }
+
+  get report(): TermReport {
+    return {
+      usage: this.#allocator.usage(),
+      waiting: this.#reconciler.waitingCount,
+      queue: this.#queue.metrics,
+    };
+  }
+
+  /** Leads until `signal` aborts; resolves when nothing is under way any more. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { caches, northbound, logger, clock } = this.#options;
+    await allSynced(Object.values(caches), signal);
+    const startedMs = clock.monotonicMs();
+    // Changes from here on are queued; they are worked on when everything is adopted.
+    const unsubscribe = [
+      caches.services.subscribe((change) => {
+        this.#queue.add(change.key, { priority: change.fromList ? priorities.low : priorities.normal });
+      }),
+      caches.pools.subscribe(() => this.#scheduleConfig()),
+      caches.advertisements.subscribe(() => this.#scheduleConfig()),
+      northbound.subscribe(() => this.#reviewProgramming()),
+    ];
+    try {
+      // The cache may lag behind what the last leader wrote; a list does not.
+      const items = await this.#listServices(signal);
+      this.#reconciler.adopt(items.map((service) => projectService(service)));
+      this.#applyConfig();
+      for (const { metadata } of items) {
+        this.#queue.add(`${metadata.namespace}/${metadata.name}`, { priority: priorities.low });
+      }
+      for (const key of caches.services.store.keys()) this.#queue.add(key, { priority: priorities.low });
+      logger.info({ services: items.length, tookMs: Math.round(clock.monotonicMs() - startedMs) }, 'leading');
+
+      await Promise.all([
+        this.#queue.run(this.#options.workers ?? 16, (key, limit) => this.#reconciler.reconcile(key, limit), signal),
+        this.#statuses.run(signal),
+        this.#feed.run(signal),
+      ]);
+    } catch (thrown) {
+      if (!signal.aborted) throw thrown;
+      logger.debug({ error: describeError(thrown) }, 'the term ended while it began');
+    } finally {
+      for (const stop of unsubscribe) stop();
+    }
+  }
+
+  async #listServices(signal: AbortSignal): Promise<Service[]> {
+    const { client, clock, logger } = this.#options;
+    const backoff = new Backoff({ initialMs: 100, maximumMs: 2_000 });
+    for (;;) {
+      try {
+        return (await client.list(resources.services, { signal })).items;
+      } catch (thrown) {
+        signal.throwIfAborted();
+        logger.warn({ error: describeError(thrown) }, 'cannot list the Services, trying on');
+        await clock.sleep(backoff.next(), signal);
+      }
+    }
+  }
+
+  #scheduleConfig(): void {
+    if (this.#configScheduled) return;
+    this.#configScheduled = true;
+    setImmediate(() => {
+      this.#configScheduled = false;
+      this.#applyConfig();
+    });
+  }
+
+  /** Takes over pools and advertisements and looks again at the Services that they concern. */
+  #applyConfig(): void {
+    const { pools, advertisements } = this.#options.caches;
+    this.#config = buildConfig({
+      ipAddressPools: pools.store.values(),
+      l2Advertisements: advertisements.store.values(),
+    });
+    const concerned = this.#allocator.setPools(this.#config.pools);
+    for (const key of [...this.#reconciler.waiting, ...concerned]) this.#queue.add(key);
+    this.#statuses.touch();
+  }
+
+  #onChange({ freed }: { freed: readonly Address[] }): void {
+    this.#statuses.touch();
+    if (freed.length > 0) for (const key of this.#reconciler.waiting) this.#queue.add(key);
+  }
+
+  #carried(service: Service): readonly Address[] {
+    const { serviceClass, carriesForeign } = this.#options;
+    if (isOurs(service, serviceClass)) {
+      const { namespace, name, deletionTimestamp } = service.metadata;
+      return deletionTimestamp === undefined ? this.#allocator.reservedBy(`${namespace}/${name}`) : [];
+    }
+    return carriesForeign ? foreignAddressesOf(service) : [];
+  }
+
+  #judge(service: Service, decision: Decision, signal: AbortSignal): Promise<Programming> {
+    if (decision.addresses.length === 0) return Promise.resolve({ kind: 'unused' });
+    const { namespace, name } = service.metadata;
+    const key = `${namespace}/${name}`;
+    const shown = ingressOf(service);
+    const isNew = decision.addresses.some(({ address }) => !shown.some((other) => other.equals(address)));
+    if (isNew) this.#feed.touch(key);
+    return this.#programming.judge(key, service, isNew, signal);
+  }
+
+  /** The writer has done something: conditions that say otherwise are corrected. */
+  #reviewProgramming(): void {
+    for (const key of this.#allocator.holders()) {
+      const service = this.#services.get(key);
+      if (service && this.#programming.isStale(key, service)) this.#queue.add(key, { priority: priorities.low });
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import { conditionTypes, type IPAddressPool, type L2Advertisement } from '../api/index.ts';
+import type { L2Announcement, Pool, Problem } from '../config/index.ts';
+import type { PoolUsage } from '../ipam/index.ts';
+import { type Condition, type DesiredCondition, ensureCondition, type KubeObject } from '../kube/index.ts';
+
+/** The status of a pool as it should be; undefined when it is so already. */
+export function poolStatus(
+  object: IPAddressPool & KubeObject,
+  pool: Pool,
+  usage: PoolUsage,
+  now: string,
+): IPAddressPool['status'] | undefined {
+  const { status } = object;
+  const counts = {
+    assignedIPv4: usage.assigned[4],
+    assignedIPv6: usage.assigned[6],
+    availableIPv4: asCount(usage.available[4]),
+    availableIPv6: asCount(usage.available[6]),
+  };
+  const keys = ['assignedIPv4', 'assignedIPv6', 'availableIPv4', 'availableIPv6'] as const;
+  const countsChange = keys.some((key) => status?.[key] !== counts[key]);
+  const { conditions, changed } = ready(object, status?.conditions, pool.problems, 'every range is in use', now);
+  return countsChange || changed ? { ...counts, conditions } : undefined;
+}
+
+/** The status of an advertisement as it should be; undefined when it is so already. */
+export function advertisementStatus(
+  object: L2Advertisement & KubeObject,
+  advertisement: L2Announcement,
+  now: string,
+): L2Advertisement['status'] | undefined {
+  const before = object.status?.conditions;
+  const { conditions, changed } = ready(object, before, advertisement.problems, 'in use as written', now);
+  return changed ? { conditions } : undefined;
+}
+
+function ready(
+  object: KubeObject,
+  before: readonly unknown[] | undefined,
+  problems: readonly Problem<string>[],
+  fine: string,
+  now: string,
+): { conditions: Condition[]; changed: boolean } {
+  const [first] = problems;
+  const { generation } = object.metadata;
+  const shown = problems.slice(0, 10).map(({ message }) => message);
+  const more = problems.length > shown.length ? [`and ${problems.length - shown.length} more`] : [];
+  const desired: DesiredCondition = {
+    type: conditionTypes.ready,
+    status: first ? 'False' : 'True',
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    reason: first?.reason ?? 'Valid',
+    message: first ? [...shown, ...more].join('; ') : fine,
+  };
+  return ensureCondition(before as Condition[] | undefined, desired, now);
+}
+
+/** JSON numbers are exact up to here; an IPv6 pool has more. */
+function asCount(count: bigint): number {
+  return count > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(count);
+}

@@ -1,0 +1,149 @@
+import {
+  allocatedFromPoolAnnotations,
+  claimedForClassAnnotation,
+  cleanupFinalizer,
+  conditionTypes,
+  serviceConditionTypes,
+} from '../api/index.ts';
+import type { Decision } from '../ipam/index.ts';
+import {
+  type Condition,
+  type DesiredCondition,
+  ensureCondition,
+  type LoadBalancerIngress,
+  type Service,
+} from '../kube/index.ts';
+import { tracesOn } from '../service/index.ts';
+
+/** A JSON merge patch (RFC 7386) of a Service's metadata: null removes. */
+export interface MetadataPatch {
+  finalizers?: string[] | null;
+  annotations?: Record<string, string | null>;
+}
+
+/** A JSON merge patch of a Service's status. */
+export interface StatusPatch {
+  loadBalancer?: { ingress: { ip: string }[] | null };
+  conditions?: Condition[] | null;
+}
+
+/** What to tell people about a change. */
+export interface Announcement {
+  type: 'Normal' | 'Warning';
+  reason: string;
+  note: string;
+}
+
+/** What to do with the condition that says whether OVN carries the Service. */
+export type Programming = { kind: 'unknown' } | { kind: 'unused' } | { kind: 'known'; condition: DesiredCondition };
+
+const [poolAnnotation] = allocatedFromPoolAnnotations;
+
+/**
+ * What marks the Service as ours before it gets an address: finalizer, class, pool. Undefined when all of it is there.
+ * A Service without an address is not marked; marks it has stay until it is let go.
+ */
+export function claimPatch(service: Service, decision: Decision, loadBalancerClass: string): MetadataPatch | undefined {
+  if (decision.addresses.length === 0) return undefined;
+  const { finalizers = [], annotations = {} } = service.metadata;
+  const pools = decision.allocatedFrom.join(',');
+  const patch: MetadataPatch = {};
+  if (!finalizers.includes(cleanupFinalizer)) patch.finalizers = [...finalizers, cleanupFinalizer];
+  const wanted: Record<string, string> = {
+    [claimedForClassAnnotation]: loadBalancerClass,
+    // An address of unknown origin in no pool leaves whatever another implementation recorded.
+    ...(pools === '' ? {} : { [poolAnnotation]: pools }),
+  };
+  const changed = Object.entries(wanted).filter(([key, value]) => annotations[key] !== value);
+  if (changed.length > 0) patch.annotations = Object.fromEntries(changed);
+  return patch.finalizers || patch.annotations ? patch : undefined;
+}
+
+/** What brings the status in line with a decision, and what to tell about it. Undefined when nothing differs. */
+export function statusPatch(
+  service: Service,
+  decision: Decision,
+  programming: Programming,
+  now: string,
+): { patch: StatusPatch; announcement: Announcement | undefined } | undefined {
+  const patch: StatusPatch = {};
+  const { status = {} } = service;
+  const ips = decision.addresses.map(({ address }) => String(address));
+  const ingressChanges = !sameIngress(status.loadBalancer?.ingress ?? [], ips);
+  if (ingressChanges) patch.loadBalancer = { ingress: ips.length === 0 ? null : ips.map((ip) => ({ ip })) };
+
+  const { generation } = service.metadata;
+  const observed = generation === undefined ? {} : { observedGeneration: generation };
+  const before = status.conditions?.find(({ type }) => type === conditionTypes.ipAllocated);
+  const { reason, message } = decision;
+  const allocated: DesiredCondition = {
+    type: conditionTypes.ipAllocated,
+    status: decision.satisfied ? 'True' : 'False',
+    ...observed,
+    reason,
+    message,
+  };
+  let { conditions, changed } = ensureCondition(status.conditions, allocated, now);
+  if (programming.kind === 'known') {
+    const next = ensureCondition(conditions, { ...programming.condition, ...observed }, now);
+    conditions = next.conditions;
+    changed ||= next.changed;
+  } else if (programming.kind === 'unused') {
+    const others = conditions.filter(({ type }) => type !== conditionTypes.programmed);
+    changed ||= others.length < conditions.length;
+    conditions = others;
+  }
+  if (changed) patch.conditions = conditions;
+  if (!ingressChanges && !changed) return undefined;
+
+  const isNews = ingressChanges || before?.reason !== reason || before.message !== message;
+  const calm = reason === 'Allocated' || reason === 'AllocatedPartially';
+  const announcement: Announcement = { type: calm ? 'Normal' : 'Warning', reason, note: message };
+  return { patch, announcement: isNews ? announcement : undefined };
+}
+
+/**
+ * What takes our part out of the status of a Service that is let go: its addresses and our conditions. Undefined when
+ * nothing of it is there.
+ *
+ * @param ownsIngress false where the addresses belong to another implementation by now
+ */
+export function clearedStatusPatch(service: Service, ownsIngress: boolean): StatusPatch | undefined {
+  const patch: StatusPatch = {};
+  const { loadBalancer, conditions = [] } = service.status ?? {};
+  if (ownsIngress && (loadBalancer?.ingress ?? []).length > 0) patch.loadBalancer = { ingress: null };
+  const ours: readonly string[] = serviceConditionTypes;
+  const others = conditions.filter(({ type }) => !ours.includes(type));
+  if (others.length < conditions.length) patch.conditions = others.length === 0 ? null : others;
+  return patch.loadBalancer || patch.conditions !== undefined ? patch : undefined;
+}
+
+/** What removes our marks. Undefined when there are none. */
+export function unclaimPatch(service: Service): MetadataPatch | undefined {
+  const { claimedFor, finalizer } = tracesOn(service);
+  if (claimedFor === undefined) return undefined;
+  const patch: MetadataPatch = { annotations: { [claimedForClassAnnotation]: null } };
+  if (service.metadata.annotations?.[poolAnnotation] !== undefined) {
+    patch.annotations = { ...patch.annotations, [poolAnnotation]: null };
+  }
+  if (finalizer) {
+    const others = (service.metadata.finalizers ?? []).filter((name) => name !== cleanupFinalizer);
+    patch.finalizers = others.length === 0 ? null : others;
+  }
+  return patch;
+}
+
+/**
+ * Whether the status already says these addresses. The API server adds `ipMode: VIP` to what is written without it.
+ * Where no address is wanted, an entry that is only a host name is another implementation's and stays.
+ */
+function sameIngress(ingress: readonly LoadBalancerIngress[], ips: readonly string[]): boolean {
+  if (ips.length === 0) return ingress.every(({ ip }) => ip === undefined || ip === '');
+  return (
+    ingress.length === ips.length &&
+    ingress.every(
+      ({ ip, hostname, ipMode, ports }, index) =>
+        ip === ips[index] && !hostname && (ipMode ?? 'VIP') === 'VIP' && (ports ?? []).length === 0,
+    )
+  );
+}

@@ -1,0 +1,218 @@
+import type { Clock } from '../base/index.ts';
+import type { Allocator, Decision } from '../ipam/index.ts';
+import {
+  isKubeError,
+  type KubeClient,
+  kubeTime,
+  type ObjectName,
+  parseKey,
+  type ReconcileResult,
+  resources,
+  type Service,
+} from '../kube/index.ts';
+import type { Address } from '../net/index.ts';
+import { ingressOf, isOurs, readRequest, type ServiceClass, tracesOn } from '../service/index.ts';
+import type { LatestObjects } from './latest-objects.ts';
+import {
+  type Announcement,
+  claimPatch,
+  clearedStatusPatch,
+  type MetadataPatch,
+  type Programming,
+  type StatusPatch,
+  statusPatch,
+  unclaimPatch,
+} from './service-changes.ts';
+
+/** What the reconciler needs of its surroundings. */
+export interface ServiceReconcilerOptions {
+  client: Pick<KubeClient, 'get' | 'patch'>;
+  services: LatestObjects<Service>;
+  allocator: Allocator;
+  serviceClass: ServiceClass;
+  clock: Clock;
+  /** Throws when this process does not lead any more; called before each write. */
+  guard(): void;
+  /** Tells people; must not block or throw. */
+  announce(service: Service, announcement: Announcement): void;
+  /** Whether OVN carries the addresses the allocator has for the Service; may wait a moment for the answer. */
+  programming(service: Service, decision: Decision, signal: AbortSignal): Promise<Programming>;
+  /** Addresses became free, or a Service's share changed. */
+  onChange(change: { freed: readonly Address[] }): void;
+}
+
+/** Longest time for one request, so that a write never outlives the lease it was made under. */
+const requestTimeoutMs = 8_000;
+
+/**
+ * Brings one Service in line: claims it, decides its addresses, writes its status; or lets it go.
+ *
+ * The order makes a crash harmless at every step: the claim (with the finalizer) is on the Service before its address,
+ * the address is free for others only after no status says it, and the finalizer goes last. Each write carries the
+ * resource version it was decided on, so whoever decided on an older state fails with a conflict and looks again.
+ */
+export class ServiceReconciler {
+  readonly #options: ServiceReconcilerOptions;
+  /** Which incarnation of a Service holds addresses. */
+  readonly #uids = new Map<string, string>();
+  /** Services that a changed pool or a freed address may help, those that wait longest first. */
+  readonly #waiting = new Set<string>();
+
+  constructor(options: ServiceReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** Keys of the Services that wait for an address, those that wait longest first. */
+  get waiting(): Iterable<string> {
+    return this.#waiting;
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Takes over the addresses that Services have in their status. Of two with one address, the older one keeps it; the
+   * other gets a new one when it is reconciled.
+   */
+  adopt(services: Iterable<Service>): void {
+    const oldestFirst = [...services].sort((a, b) => (ageOf(a) < ageOf(b) ? -1 : 1));
+    for (const service of oldestFirst) this.#adopt(keyOf(service), service);
+  }
+
+  /** Reconciles the Service called `key`; see WorkQueue. */
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
+    const { serviceClass } = this.#options;
+    const service = this.#options.services.get(key) ?? (await this.#unseen(key, signal));
+    if (!service) {
+      this.#forget(key);
+      return {};
+    }
+    const uid = service.metadata.uid ?? '';
+    if ((this.#uids.get(key) ?? uid) !== uid) this.#forget(key);
+    try {
+      if (isOurs(service, serviceClass) && service.metadata.deletionTimestamp === undefined) {
+        await this.#ensure(key, service, signal);
+      } else {
+        await this.#letGo(key, service, signal);
+      }
+    } catch (thrown) {
+      // Deleted between two looks: the watch says so, and then its addresses are released.
+      if (!isKubeError(thrown, 'NotFound')) throw thrown;
+    }
+    return {};
+  }
+
+  async #ensure(key: string, observed: Service, signal: AbortSignal): Promise<void> {
+    const { allocator, serviceClass, clock, announce, onChange } = this.#options;
+    let service = observed;
+    this.#adopt(key, service);
+    const decision = this.#decide(key, service);
+    if (decision.waiting) this.#waiting.add(key);
+    else this.#waiting.delete(key);
+    const claim = claimPatch(service, decision, serviceClass.loadBalancerClass);
+    const [programming, claimed] = await Promise.all([
+      this.#options.programming(service, decision, signal),
+      claim ? this.#patch(service, { metadata: claim }, signal) : service,
+    ]);
+    service = claimed;
+    const change = statusPatch(service, decision, programming, kubeTime(clock.nowMs()));
+    if (change) {
+      await this.#patch(service, { status: change.patch }, signal);
+      if (change.announcement) announce(service, change.announcement);
+    }
+    const freed = allocator.settle(key);
+    if (change || freed.length > 0) onChange({ freed });
+  }
+
+  #decide(key: string, service: Service): Decision {
+    const { allocator } = this.#options;
+    const reading = readRequest(service);
+    return reading.kind === 'problem' ? allocator.keep(key, reading) : allocator.allocate(key, reading.request);
+  }
+
+  /** Withdraws, releases and removes every trace; leaves a Service that was never ours alone. */
+  async #letGo(key: string, observed: Service, signal: AbortSignal): Promise<void> {
+    const { allocator, serviceClass, announce } = this.#options;
+    let service = observed;
+    this.#waiting.delete(key);
+    const { claimedFor, conditions } = tracesOn(service);
+    const isForeign = service.spec.type === 'LoadBalancer' && !isOurs(service, serviceClass);
+    // Another class's Service is touched only to remove what was left on it when it was ours.
+    const leavesTraces = claimedFor === serviceClass.loadBalancerClass || (!isForeign && (claimedFor ?? conditions));
+    if (leavesTraces) {
+      const held = allocator.addressesOf(key);
+      const addresses = (held.length > 0 ? held : ingressOf(service)).join(' and ');
+      const cleared = clearedStatusPatch(service, !isForeign);
+      if (cleared) service = await this.#patch(service, { status: cleared }, signal);
+      const unclaim = unclaimPatch(service);
+      // From here on no status says the address; it may go to others even if the rest fails.
+      this.#forget(key);
+      if (unclaim) await this.#patch(service, { metadata: unclaim }, signal);
+      if (service.metadata.deletionTimestamp === undefined && addresses !== '') {
+        const note = `${addresses} released: the Service does not ask for a load balancer of this class any more`;
+        announce(service, { type: 'Normal', reason: 'Released', note });
+      }
+      return;
+    }
+    this.#forget(key);
+  }
+
+  /** What a Service has in its status, when nothing is known of it yet. */
+  #adopt(key: string, service: Service): void {
+    const { allocator, serviceClass } = this.#options;
+    const uid = service.metadata.uid ?? '';
+    if (!isOurs(service, serviceClass) || this.#uids.get(key) === uid) return;
+    if (this.#uids.has(key)) this.#forget(key);
+    this.#uids.set(key, uid);
+    allocator.adopt(key, ingressOf(service), tracesOn(service).allocatedFrom);
+  }
+
+  #forget(key: string): void {
+    this.#uids.delete(key);
+    this.#waiting.delete(key);
+    const freed = this.#options.allocator.release(key);
+    if (freed.length > 0) this.#options.onChange({ freed });
+  }
+
+  /** A holder that is not in the cache: is it gone, or has the cache not heard of it yet? Only the server knows. */
+  async #unseen(key: string, signal: AbortSignal): Promise<Service | undefined> {
+    if (!this.#uids.has(key)) return undefined;
+    try {
+      const options = { signal, timeoutMs: requestTimeoutMs };
+      return await this.#options.client.get(resources.services, parseKey(key), options);
+    } catch (thrown) {
+      if (isKubeError(thrown, 'NotFound')) return undefined;
+      throw thrown;
+    }
+  }
+
+  async #patch(
+    service: Service,
+    change: { metadata: MetadataPatch } | { status: StatusPatch },
+    signal: AbortSignal,
+  ): Promise<Service> {
+    signal.throwIfAborted();
+    this.#options.guard();
+    const { namespace = '', name, resourceVersion } = service.metadata;
+    const at: ObjectName = { namespace, name };
+    const metadata = { resourceVersion, ...('metadata' in change ? change.metadata : {}) };
+    const written = await this.#options.client.patch(resources.services, at, {
+      type: 'merge',
+      body: 'status' in change ? { metadata, status: change.status } : { metadata },
+      ...('status' in change ? { subresource: 'status' } : {}),
+      signal,
+      timeoutMs: requestTimeoutMs,
+    });
+    this.#options.services.wrote(written);
+    return written;
+  }
+}
+
+function keyOf({ metadata: { namespace = '', name } }: Service): string {
+  return `${namespace}/${name}`;
+}
+
+function ageOf({ metadata: { creationTimestamp = '', namespace = '', name } }: Service): string {
+  return `${creationTimestamp} ${namespace}/${name}`;
+}
