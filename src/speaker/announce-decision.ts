@@ -1,10 +1,10 @@
-import { allocatedFromPoolAnnotations, excludeNodeLabel, readAnnotation } from '../api/names.ts';
+import { excludeNodeLabel } from '../api/names.ts';
 import type { AnnouncementReason } from '../api/reasons.ts';
 import { type Config, l2AdvertisementsOf, matchesLabels, poolOf } from '../config/index.ts';
 import type { EndpointSlice, Node, Service } from '../kube/objects.ts';
 import { objectKey } from '../kube/objects.ts';
-import { Address } from '../net/index.ts';
-import { selectEndpoints } from '../service/index.ts';
+import type { Address } from '../net/index.ts';
+import { ingressOf, selectEndpoints, tracesOn } from '../service/index.ts';
 
 /** A reason and the sentence that names the objects at hand. */
 export interface DecisionReason {
@@ -40,15 +40,16 @@ export function decideAnnouncements(
   config: Config,
 ): AnnounceDecision[] {
   const decisions: AnnounceDecision[] = [];
-  for (const { ip } of service.status?.loadBalancer?.ingress ?? []) {
-    const address = Address.tryParse(ip ?? '');
-    if (address) decisions.push(decide(address, service, slices, nodes, config));
+  const { allocatedFrom } = tracesOn(service);
+  for (const [index, address] of ingressOf(service).entries()) {
+    decisions.push(decide(address, allocatedFrom[index] ?? allocatedFrom[0], service, slices, nodes, config));
   }
   return decisions;
 }
 
 function decide(
   address: Address,
+  allocatedFrom: string | undefined,
   service: Service,
   slices: readonly EndpointSlice[],
   nodes: readonly Node[],
@@ -70,7 +71,6 @@ function decide(
   if (service.metadata.deletionTimestamp !== undefined) {
     return answer('ServiceDeleted', `Service ${key} is being deleted`);
   }
-  const allocatedFrom = readAnnotation(service.metadata.annotations, allocatedFromPoolAnnotations)?.value;
   const pool = poolOf(config.pools, address)?.name ?? allocatedFrom;
   const advertisements = l2AdvertisementsOf(config, address, allocatedFrom);
   if (advertisements.length === 0) {
