@@ -22,7 +22,7 @@ await build({
   entryPoints: { ovenbird: join(root, 'src/main.ts'), 'wire-worker': join(root, 'src/speaker/wire-worker.ts') },
   outdir: dist,
   outExtension: { '.js': '.mjs' },
-  chunkNames: 'chunk-[name]-[hash]',
+  chunkNames: '[name]-[hash]',
   bundle: true,
   splitting: true,
   platform: 'node',
