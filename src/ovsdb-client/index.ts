@@ -34,10 +34,12 @@ export {
   type BaseType,
   type ColumnKind,
   type ColumnSchema,
+  columnOf,
   type DatabaseSchema,
   hasColumn,
   parseSchema,
   type TableSchema,
+  tableOf,
 } from './schema/schema.ts';
 export { type Endpoint, formatEndpoint, parseEndpoints } from './session/endpoint.ts';
 export type { ConnectionEvent, ConnectionState } from './session/events.ts';

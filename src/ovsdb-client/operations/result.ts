@@ -66,6 +66,26 @@ function unexpected(position: number, json: Json | undefined): OvsdbError {
 // flight during a change of leader is executed again by the server, and only the second execution is reported.
 const errorsOfSecondExecution: readonly string[] = ['timed out', 'duplicate uuid', 'constraint violation'];
 
+// Errors after which the server has certainly committed nothing. `I/O error` and words that we do not know are not here.
+const refusals: readonly string[] = [
+  ...errorsOfSecondExecution,
+  'aborted',
+  'domain error',
+  'duplicate uuid-name',
+  'not allowed',
+  'not owner',
+  'not supported',
+  'ovsdb error',
+  'permission error',
+  'range error',
+  'referential integrity violation',
+  'resources exhausted',
+  'syntax error',
+  'unknown column',
+  'unknown database',
+  'unknown table',
+];
+
 /**
  * Looks through the result array of a `transact` for the error that RFC 7047 section 4.1.3 hides in it: operations
  * before the failing one have results, later ones null, and an error at commit is one element more than operations.
@@ -84,7 +104,8 @@ export function findTransactionError(
     const sentence = typeof details === 'string' ? details : undefined;
     const atCommit = position >= operations.length;
     const where = atCommit ? 'at commit' : `in operation ${position} (${describeOperation(operations[position])})`;
-    const outcome = clustered && errorsOfSecondExecution.includes(error) ? 'unknown' : 'refused';
+    const isCertain = refusals.includes(error) && !(clustered && errorsOfSecondExecution.includes(error));
+    const outcome = isCertain ? 'refused' : 'unknown';
     return new TransactionError(outcome, `${error} ${where}${sentence === undefined ? '' : `: ${sentence}`}`, {
       error,
       details: sentence,

@@ -80,8 +80,9 @@ export class Transaction<Tables extends TablesOf<Tables> = UntypedTables> {
   ): CountedOperation {
     return this.#counted((schema, resolve) => {
       const context = { table: tableOf(schema, table), resolve };
+      const row = encodeRow(context, change);
       for (const name of Object.keys(change)) checkMutable(table, columnOf(context.table, name));
-      return { op: 'update', table, where: encodeWhere(context, where), row: encodeRow(context, change) };
+      return { op: 'update', table, where: encodeWhere(context, where), row };
     });
   }
 
