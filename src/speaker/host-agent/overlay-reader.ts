@@ -1,7 +1,7 @@
 import type { Address } from '../../net/index.ts';
 import type { HostCommands } from './commands.ts';
 import { type Overlay, readOverlay } from './overlay.ts';
-import type { RouteApplier } from './route-applier.ts';
+import { listing, type RouteApplier } from './route-applier.ts';
 
 /** Asks the host how the overlay is reached. */
 export class OverlayReader {
@@ -20,7 +20,7 @@ export class OverlayReader {
   /** @param told gateways that are known without looking */
   async read(told: readonly Address[], signal: AbortSignal): Promise<Overlay> {
     const [link, routes] = await Promise.all([
-      this.#commands.run(['ip', '-json', 'link', 'show', 'dev', this.#device], { acceptCodes: [0, 1], signal }),
+      listing(this.#commands, ['ip', '-json', 'link', 'show', 'dev', this.#device], signal),
       this.#routes.deviceRoutes(this.#device, signal),
     ]);
     const flags = readFlags(link);
@@ -40,8 +40,8 @@ export class OverlayReader {
   }
 }
 
-function readFlags(json: string): string[] | undefined {
-  if (json.trim() === '') return undefined;
+function readFlags(json: string | undefined): string[] | undefined {
+  if (json === undefined) return undefined;
   const parsed: unknown = JSON.parse(json);
   const [link] = Array.isArray(parsed) ? parsed : [];
   return Array.isArray(link?.flags) ? link.flags : undefined;

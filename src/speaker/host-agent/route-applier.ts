@@ -1,5 +1,5 @@
 import type { Address, Cidr, Family } from '../../net/index.ts';
-import type { HostCommands } from './commands.ts';
+import { HostCommandError, type HostCommands } from './commands.ts';
 import type { HostRoute } from './host-state.ts';
 import { type ListedRoute, parseDestination } from './overlay.ts';
 
@@ -101,12 +101,26 @@ export class RouteApplier {
   }
 
   async #list<Row>(family: Family, words: string[], signal: AbortSignal | undefined): Promise<Row[]> {
-    // 1 and 2: no such device, or no such table yet. Both mean: nothing there.
-    const argv = ['ip', '-json', `-${family}`, ...words];
-    const text = await this.#commands.run(argv, { acceptCodes: [0, 1, 2], ...(signal ? { signal } : {}) });
-    const parsed: unknown = text.trim() === '' ? [] : JSON.parse(text);
+    const text = await listing(this.#commands, ['ip', '-json', `-${family}`, ...words], signal);
+    const parsed: unknown = text === undefined ? [] : JSON.parse(text);
     return Array.isArray(parsed)
       ? parsed.filter((row) => row !== null && typeof row === 'object' && Object.keys(row).length > 0)
       : [];
+  }
+}
+
+/** What a listing command prints; undefined when what it should list (a device, a route table) does not exist. */
+export async function listing(
+  commands: HostCommands,
+  argv: readonly string[],
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const text = (await commands.run(argv, signal ? { signal } : {})).trim();
+    return text === '' ? undefined : text;
+  } catch (thrown) {
+    if (thrown instanceof HostCommandError && /does not exist|Cannot find device/.test(thrown.message))
+      return undefined;
+    throw thrown;
   }
 }
