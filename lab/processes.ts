@@ -76,8 +76,6 @@ export async function tryRun(
   const options: SpawnOptions = {
     env: { ...process.env, ...command.env },
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: command.timeoutMs ?? 120_000,
-    killSignal: 'SIGKILL',
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     ...(command.signal === undefined ? {} : { signal: command.signal }),
   };
@@ -88,10 +86,14 @@ export async function tryRun(
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
     child.stdin?.on('error', () => {}); // it may end without reading
     child.stdin?.end(command.input ?? '');
-    child.on('error', (error) => resolve({ ...output, code: -1, ending: error.message }));
-    child.on('close', (code, signal) =>
-      resolve({ ...output, code: code ?? -1, ending: signal ? `ended by ${signal}` : `exit code ${code}` }),
-    );
+    // Not spawn's own timeout: that one goes on after a start that failed.
+    const limit = systemClock.setTimer(command.timeoutMs ?? 120_000, () => child.kill('SIGKILL'));
+    const settle = (code: number, ending: string) => {
+      limit.cancel();
+      resolve({ ...output, code, ending });
+    };
+    child.on('error', (error) => settle(-1, error.message));
+    child.on('close', (code, signal) => settle(code ?? -1, signal ? `ended by ${signal}` : `exit code ${code}`));
   });
 }
 
@@ -218,7 +220,7 @@ function spawnRecorded(lab: LabRoot, spec: ProcessSpec, fingerprint: string, log
     const pipe = child.stdio[gate];
     if (pipe && 'end' in pipe) {
       pipe.on('error', () => {});
-      pipe.end('go\n');
+      pipe.end('go\n', () => pipe.destroy()); // what is written can still be read; an open end would keep us running
     }
     child.unref();
     return record;
