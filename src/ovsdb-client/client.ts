@@ -288,6 +288,9 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
       case 'rejected':
         this.#lastFailure = event.reason;
         break;
+      case 'disconnected':
+        this.#state = { kind: 'waiting', retryInMs: 0 };
+        break;
       case 'waiting':
         this.#state = { kind: 'waiting', retryInMs: event.retryInMs };
         break;

@@ -258,9 +258,12 @@ export class MonitorCore {
       json = result[2] ?? null;
     }
     const format: UpdateFormat = method === 'monitor' ? 1 : 2;
+    const sameShape = this.#fingerprint === attachment.plan.fingerprint;
     const tables = this.#readTables(attachment);
     try {
-      const changes = resumed ? yield* readUpdate(json, format, tables) : yield* readContent(json, format, tables);
+      const changes = resumed
+        ? yield* readUpdate(json, format, tables)
+        : yield* readContent(json, format, tables, sameShape);
       if (!resumed) this.#addVanishedTables(attachment, changes);
       yield* this.#commit(
         attachment,

@@ -49,11 +49,15 @@ export function* readUpdate(
   return result;
 }
 
-/** Reads a complete content, and gives what has to change to get there from the rows of now. */
+/**
+ * Reads a complete content, and gives what has to change to get there from the rows of now. `sameShape` says that the
+ * rows of now have the same columns, so that equal rows can stay.
+ */
 export function* readContent(
   json: Json,
   format: UpdateFormat,
   tables: ReadonlyMap<string, ReadTable>,
+  sameShape: boolean,
 ): Generator<void, Map<string, Change<CachedRow>[]>, void> {
   const result = new Map<string, Change<CachedRow>[]>();
   const seen = new Map<string, JsonObject>();
@@ -67,7 +71,7 @@ export function* readContent(
       const row = wholeRow(table, uuid, content);
       const old = table.rows.get(uuid);
       if (old === undefined) changes.push({ kind: 'insert', uuid, row });
-      else if (!table.codec.same(old, row)) changes.push({ kind: 'modify', uuid, old, row });
+      else if (!sameShape || !table.codec.same(old, row)) changes.push({ kind: 'modify', uuid, old, row });
       if (++steps % ROWS_PER_STEP === 0) yield;
     }
     result.set(table.codec.table, changes);
@@ -130,7 +134,7 @@ function readRow(table: ReadTable, uuid: string, json: Json, format: UpdateForma
     return codec.same(old, row) ? undefined : { kind: 'modify', uuid, old, row };
   }
   if (old !== undefined) throw new CacheDivergence(codec.table, uuid, 'is inserted but already here');
-  return { kind: 'insert', uuid, row: codec.decode(uuid, content as Json) };
+  return { kind: 'insert', uuid, row: wholeRow(table, uuid, content as Json) };
 }
 
 function malformed(table: string, uuid: string, json: Json): OvsdbError {

@@ -13,7 +13,7 @@ export type ConnectionEvent =
       readonly reason: string;
       readonly error?: OvsdbError | undefined;
     }
-  /** All endpoints failed; the next round starts after the pause. */
+  /** All endpoints failed, or the last session ended as soon as it began; the next round starts after the pause. */
   | { readonly type: 'waiting'; readonly retryInMs: number }
   /** Requests are carried out from now on. */
   | {

@@ -54,14 +54,17 @@ export async function runSessions(options: ResolvedOptions, owner: SessionOwner,
     connection: { clock, probeIntervalMs: options.probeIntervalMs, ...options.limits },
   };
 
+  const pause = async () => {
+    const retryInMs = Math.round(backoff.next());
+    owner.emit({ type: 'waiting', retryInMs });
+    await clock.sleep(retryInMs, signal);
+  };
   let choice: EndpointChoice = firstRound(options.endpoints.length);
   while (!signal.aborted) {
     const next = nextEndpoint(choice);
     const endpoint = next.kind === 'try' ? options.endpoints[next.endpoint] : undefined;
     if (next.kind === 'pause' || endpoint === undefined) {
-      const retryInMs = Math.round(backoff.next());
-      owner.emit({ type: 'waiting', retryInMs });
-      await clock.sleep(retryInMs, signal);
+      await pause();
       choice = firstRound(options.endpoints.length, choice.order[0] ?? 0);
       continue;
     }
@@ -85,7 +88,7 @@ export async function runSessions(options: ResolvedOptions, owner: SessionOwner,
     if (signal.aborted) return;
     // A server that ends every session at once must not be asked in a tight loop.
     if (clock.monotonicMs() - startedMs >= options.backoff.initialMs) backoff.reset();
-    else await clock.sleep(backoff.next(), signal);
+    else await pause();
     choice = firstRound(options.endpoints.length, next.endpoint);
   }
 }
