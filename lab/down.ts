@@ -17,7 +17,7 @@ import { readState } from './state.ts';
  */
 export async function takeDown(lab: Pick<Lab, 'root'>, progress: Progress): Promise<void> {
   refuseOthers(lab);
-  await withLock(() => sweep(lab, progress));
+  await withLock(progress, () => sweep(lab, progress));
 }
 
 /** The work of `takeDown`, for a caller that holds the lock. */

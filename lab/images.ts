@@ -10,10 +10,10 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { binary } from './binaries.ts';
 import { LabError } from './errors.ts';
 import { agnhostImage, pauseImage, projectImage } from './image-names.ts';
@@ -63,7 +63,9 @@ export async function ensureProjectImage(lab: Lab, progress: Progress): Promise<
     }
     return [`--build-arg=BASE_IMAGE=docker-archive:${base.archive}`];
   });
-  removeOldArchives(lab, 'ovenbird', archive);
+  const now = new Date();
+  utimesSync(archive, now, now);
+  removeOldArchives(lab, 'ovenbird');
   return { name, archive };
 }
 
@@ -179,16 +181,21 @@ async function cached(
   return archive;
 }
 
-/** Only the newest build of the project is worth its space. */
-function removeOldArchives(lab: Lab, label: string, keep: string): void {
-  for (const path of globSync(join(lab.cache, 'images', `${label}-*.tar`))) if (path !== keep) rmSync(path);
+/** A build of the project is worth its space while it is used: by this checkout or by others that share the cache. */
+const projectArchives = 4;
+
+function removeOldArchives(lab: Lab, label: string): void {
+  const byUse = globSync(join(lab.cache, 'images', `${label}-*.tar`))
+    .map((path) => ({ path, usedMs: statSync(path).mtimeMs }))
+    .sort((a, b) => b.usedMs - a.usedMs);
+  for (const { path } of byUse.slice(projectArchives)) rmSync(path, { force: true });
 }
 
 async function hashOf(texts: readonly string[], files: readonly string[]): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(texts));
   for (const file of files) {
     hash.update(`\0${file.replace(/^.*\//, '')}\0`);
-    await pipeline(createReadStream(file), hash, { end: false });
+    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   }
   return hash.digest('hex').slice(0, 12);
 }

@@ -66,7 +66,7 @@ async function main(words: readonly string[]): Promise<number> {
       const lab = existingLab(checkout);
       const { faultUsage, runFault } = await import('./faults.ts');
       if (rest.length === 0) process.stdout.write(`${faultUsage.trimEnd()}\n`);
-      else process.stdout.write(`${(await withLock(() => runFault(lab, [...rest]))).trimEnd()}\n`);
+      else process.stdout.write(`${(await withLock(progress, () => runFault(lab, [...rest]))).trimEnd()}\n`);
       return 0;
     }
     case 'image':

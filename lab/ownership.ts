@@ -1,31 +1,51 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { systemClock } from '../src/base/index.ts';
 import { LabError } from './errors.ts';
 import type { Lab } from './lab.ts';
+import type { Progress } from './progress.ts';
 
 /** Names the checkout whose lab has this machine's `ovb-` namespaces. */
 const ownerFile = '/run/ovenbird-lab';
 
+/** How long a command waits for another one to end; longer than the longest `up` without a warm cache. */
+const patienceMs = 20 * 60_000;
+
 /**
- * Runs `work` while no other command changes a lab of this machine. The lock is an abstract socket: it goes away with
- * its process, however that ends.
- * @throws LabError `Busy` when another command is at work.
+ * Runs `work` while no other command changes the lab of this machine, after waiting for the one that does. The lock is
+ * an abstract socket: it goes away with its process, however that ends.
+ * @throws LabError `Busy` when the other one does not end.
  */
-export async function withLock<Result>(work: () => Promise<Result>): Promise<Result> {
-  const server = createServer();
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', (cause) =>
-    reject(new LabError('Busy', 'another command is changing the lab now; try again when it has ended', { cause })),
-  );
-  server.listen({ path: '\0ovenbird-lab' }, resolve);
-  await promise;
+export async function withLock<Result>(progress: Progress, work: () => Promise<Result>): Promise<Result> {
+  const deadline = systemClock.monotonicMs() + patienceMs;
+  let server = await tryLock();
+  if (!server) progress.say('lab', 'another command is changing the lab; waiting until it has ended');
+  while (!server) {
+    if (systemClock.monotonicMs() > deadline) {
+      throw new LabError('Busy', 'another command has been changing the lab for very long; end it and try again');
+    }
+    await systemClock.sleep(500);
+    server = await tryLock();
+  }
   server.unref();
   try {
     return await work();
   } finally {
     server.close();
   }
+}
+
+/** One name a /run, because that is where the namespaces are: containers with a /run of their own can have a lab each. */
+async function tryLock(): Promise<Server | undefined> {
+  const { dev, ino } = statSync('/run');
+  const server = createServer();
+  const { promise, resolve, reject } = Promise.withResolvers<Server | undefined>();
+  server.once('error', (error: NodeJS.ErrnoException) =>
+    error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
+  );
+  server.listen({ path: `\0ovenbird-lab-${dev}-${ino}` }, () => resolve(server));
+  return promise;
 }
 
 /** The `.lab` directory that owns this machine's lab, if any. */

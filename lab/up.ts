@@ -37,7 +37,7 @@ const defaults = { nodes: 3, ovn: 'full', router: 'bird' } as const;
  * @throws LabError naming the step, with the end of the log of what failed.
  */
 export async function bringUp(options: UpOptions, progress: Progress): Promise<Lab> {
-  return withLock(async () => {
+  return withLock(progress, async () => {
     const lab = await claim(options, progress);
     await ensurePackages(lab, progress);
     await ensureBinaries(lab, progress);
