@@ -71,8 +71,10 @@ export class Http2Link implements Link {
   }
 
   destroy(cause: unknown): void {
-    this.#deathCause ??= cause;
-    this.#session.destroy();
+    const error = cause instanceof Error ? cause : new KubeError('Network', String(cause));
+    this.#deathCause ??= error;
+    // Without an error the streams would end as if the server had finished them.
+    this.#session.destroy(error, constants.NGHTTP2_CANCEL);
   }
 
   #schedulePing(): void {

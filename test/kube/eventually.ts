@@ -1,0 +1,20 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Waits until `condition` holds; throws with `what` after `limitMs` of real time. */
+export async function eventually(condition: () => boolean, what = String(condition), limitMs = 3000): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`did not happen in ${limitMs} ms: ${what}`);
+    await sleep(2);
+  }
+}
+
+/** Runs `use` and then the clean-ups it registered, last first, whatever happened. */
+export async function withCleanup(use: (later: (clean: () => unknown) => void) => Promise<void>): Promise<void> {
+  const cleans: (() => unknown)[] = [];
+  try {
+    await use((clean) => cleans.push(clean));
+  } finally {
+    for (const clean of cleans.toReversed()) await clean();
+  }
+}
