@@ -76,7 +76,7 @@ export const maximumEntryBytes = 960;
 const everything = 0xffff_ffff;
 const magic = 0x4f42;
 const version = 1;
-const fixedHeaderBytes = 51;
+const fixedHeaderBytes = 50;
 const kinds = ['news', 'question', 'answer', 'ask', 'chunk'] as const;
 
 /** Bytes that an op or an owned address takes at most. */
@@ -141,7 +141,7 @@ export function peekCluster(bytes: Buffer): number | undefined {
 /** Reads header and body, which must fill the bytes exactly. Undefined for anything malformed; never throws. */
 export function decodeMessage(bytes: Buffer): Message | undefined {
   if (peekCluster(bytes) === undefined) return;
-  const nameLength = bytes.readUInt8(50);
+  const nameLength = bytes.readUInt8(fixedHeaderBytes - 1);
   if (nameLength < 1 || nameLength > 253 || bytes.length < fixedHeaderBytes + nameLength) return;
   const flags = bytes.readUInt8(28);
   const header: MessageHeader = {

@@ -120,6 +120,11 @@ function evaluateForeign(state: SegmentState, entry: Entry, nowMs: number, out: 
     else wait(state, entry, dueMs, nowMs, out);
     return;
   }
+  if (isIsolated(state, nowMs)) {
+    out.probeWitnesses = true;
+    block(state, entry, { kind: 'isolated' }, nowMs + Math.max(100, timing.heartbeatMs), nowMs, out);
+    return;
+  }
   const { lastEnd } = entry;
   const uncertain = nowMs < state.uncertainUntilMs || someoneOutOfSync(state);
   const mustProbe = lastEnd.kind === 'died' || rank > 0 || uncertain || entry.inUseRetries > 0 || entry.proxySuspected;
@@ -219,20 +224,22 @@ function block(state: SegmentState, entry: Entry, why: BlockedWhy, untilMs: numb
   schedule(state, entry, untilMs);
 }
 
-/** Claims an address that nobody seems to answer for, unless it is rather us who are cut off. */
-function takeFree(state: SegmentState, entry: Entry, nowMs: number, out: Output): void {
+/**
+ * Whether it is rather us who are cut off: all peers fell silent, and the wire with them. With two or more peers that is
+ * for certain until something is heard; a single peer is waited for a little, and only where there are hosts that could
+ * have answered.
+ */
+function isIsolated(state: SegmentState, nowMs: number): boolean {
   const { timing } = state.options;
   const { lonely } = state;
-  if (lonely && state.wireHeardMs <= lonely.sinceMs + timing.heartbeatMs) {
-    const patienceMs = state.witnesses === 0 ? 0 : timing.holdMs + timing.lonelyWaitMs;
-    if (lonely.peers >= 2 || nowMs < lonely.sinceMs + patienceMs) {
-      out.probeWitnesses = true;
-      block(state, entry, { kind: 'isolated' }, nowMs + Math.max(100, timing.heartbeatMs), nowMs, out);
-      return;
-    }
-  }
-  const cause = entry.lastEnd.kind === 'never' ? 'first' : entry.lastEnd.kind;
-  take(state, entry, cause, nowMs, out);
+  if (!lonely || state.wireHeardMs > lonely.sinceMs + timing.heartbeatMs) return false;
+  const patienceMs = state.witnesses === 0 ? 0 : timing.holdMs + timing.lonelyWaitMs;
+  return lonely.peers >= 2 || nowMs < lonely.sinceMs + patienceMs;
+}
+
+/** Claims an address that nobody seems to answer for. */
+function takeFree(state: SegmentState, entry: Entry, nowMs: number, out: Output): void {
+  take(state, entry, entry.lastEnd.kind === 'never' ? 'first' : entry.lastEnd.kind, nowMs, out);
 }
 
 function take(state: SegmentState, entry: Entry, cause: ClaimCause, nowMs: number, out: Output): void {
