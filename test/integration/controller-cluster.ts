@@ -117,7 +117,7 @@ export class RunningController {
   port: number | undefined;
 
   constructor(plane: ControlPlane, options: ControllerOptions, surroundings: Partial<ControllerSurroundings>) {
-    const logger = process.env['OVENBIRD_TEST_LOG']
+    const logger = process.env.OVENBIRD_TEST_LOG
       ? createLogger({ level: 'debug', name: options.podName })
       : silentLogger;
     this.#done = runController(
@@ -154,8 +154,20 @@ export class RunningController {
   }
 
   async text(path: string): Promise<{ status: number; body: string }> {
+    await until(
+      async () => this.port,
+      (port) => port !== undefined,
+    );
     const answer = await fetch(`http://127.0.0.1:${this.port}${path}`);
     return { status: answer.status, body: await answer.text() };
+  }
+
+  /** Waits until this replica leads. */
+  async leads(): Promise<void> {
+    await until(
+      async () => (await this.text('/metrics')).body,
+      (text) => text.includes('ovenbird_controller_leader 1'),
+    );
   }
 
   async stop(): Promise<void> {
