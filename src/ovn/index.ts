@@ -1,5 +1,8 @@
 export { type Capabilities, capabilitiesOf, type SchemaShape } from './capabilities.ts';
+export type { MeasuredLag } from './chassis-lag.ts';
+export { connectNorthbound, type NorthboundRemote } from './connect-northbound.ts';
 export { DeletionGuard } from './deletion-guard.ts';
+export { foreignVips } from './foreign-vips.ts';
 export {
   type DesiredRows,
   type DesiredRowsInput,
@@ -11,6 +14,9 @@ export {
   RowMemo,
   type Scope,
 } from './load-balancer-rows.ts';
+export { Northbound, type NorthboundOptions } from './northbound.ts';
+export { shapeOf } from './northbound-reader.ts';
+export type { NorthboundStatus, ServiceProgramming } from './northbound-status.ts';
 export {
   emptyView,
   type GroupRow,

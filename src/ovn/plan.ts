@@ -4,7 +4,7 @@ import type { Operation } from './operations.ts';
 import type { Attachment } from './topology.ts';
 import { uuidV5 } from './uuid-v5.ts';
 
-/** Operations of one transaction at most: the server does nothing else meanwhile. */
+/** Operations of one transaction, roughly: the server does nothing else meanwhile. */
 const BATCH_OPERATIONS = 500;
 
 export interface PlanInput {
@@ -17,6 +17,8 @@ export interface PlanInput {
   comparison?: RowComparison;
   /** Rows not to be written (by uuid), because the server refused them. */
   refused?: ReadonlySet<string>;
+  /** Operations of one transaction, roughly; with 1, each Service is a transaction of its own. Default 500. */
+  batchOperations?: number;
   /** Which of the orphaned rows may be deleted now. */
   mayDelete(orphans: readonly RealisedRow[]): ReadonlySet<string>;
 }
@@ -109,7 +111,14 @@ export function plan(input: PlanInput): Plan {
         strangers.push(member.name || uuid);
     }
   }
-  return { batches: steps.batches(), inserted, updated, deleted: gone.length, withheld, strangers: strangers.sort() };
+  return {
+    batches: steps.batches(input.batchOperations),
+    inserted,
+    updated,
+    deleted: gone.length,
+    withheld,
+    strangers: strangers.sort(),
+  };
 }
 
 /** What must be written so that nothing of this cluster is left: rows, attachments and groups. */
@@ -238,7 +247,7 @@ class Steps {
     this.#entry(service).leaves.push({ group, row });
   }
 
-  batches(): Operation[][] {
+  batches(limit = BATCH_OPERATIONS): Operation[][] {
     const batches: Operation[][] = [];
     let operations = [...this.first];
     let joins: Membership[] = [];
@@ -253,13 +262,13 @@ class Steps {
     const size = () => operations.length + joins.length + leaves.length;
     for (const [, entry] of [...this.#byService].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const more = entry.operations.length + entry.joins.length + entry.leaves.length;
-      if (size() > 0 && size() + more > 2 * BATCH_OPERATIONS) flush();
+      if (size() > 0 && size() + more > 2 * limit) flush();
       operations.push(...entry.operations);
       joins.push(...entry.joins);
       leaves.push(...entry.leaves);
-      if (operations.length >= BATCH_OPERATIONS) flush();
+      if (operations.length >= limit) flush();
     }
-    if (this.last.length > 0 && operations.length + this.last.length > BATCH_OPERATIONS) flush();
+    if (this.last.length > 0 && operations.length + this.last.length > limit) flush();
     operations.push(...this.last);
     flush();
     return batches;

@@ -8,6 +8,8 @@ export type OvnProblemCode =
   | 'AffinityUnsupported'
   | 'InternalLocalServedAsCluster'
   | 'SourceRangesNotEnforceable'
+  | 'RefusedByDatabase'
+  | 'StrangerInGroup'
   | 'TooManyNodePortVips'
   | 'NodeAddressShared';
 

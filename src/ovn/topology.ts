@@ -203,8 +203,11 @@ function byName<Row extends { name: string; uuid: string }>(rows: Iterable<Row>)
 /** What the operator asked for. */
 export type RequestedMode = OvnMode | 'auto';
 
-/** What is done about it. `wait`: nothing is known yet, so nothing is written and nothing taken away. */
-export type ModeDecision = { mode: OvnMode | 'wait'; reason: string };
+/**
+ * What is done about it. `wait`: too little is known yet, so nothing is written and nothing taken away; `never`: the same
+ * for good, since the database is somebody else's.
+ */
+export type ModeDecision = { mode: OvnMode | 'wait' | 'never'; reason: string };
 
 /**
  * Settles the mode. `auto` leaves ClusterIPs to Kube-OVN where it balances them, and takes everything where nobody does.
@@ -216,7 +219,7 @@ export function decideMode(requested: RequestedMode, topology: Topology, previou
   switch (topology.kind) {
     case 'ovn-kubernetes':
     case 'openstack':
-      return { mode: 'wait', reason: topology.reason };
+      return { mode: 'never', reason: topology.reason };
     case 'empty':
       if (requested !== 'auto') return { mode: requested, reason: `the mode is set to ${requested}` };
       if (previous !== undefined && previous !== 'off') return { mode: previous, reason: topology.reason };

@@ -99,7 +99,7 @@ describe('others', () => {
     const topology = discoverTopology(view);
     expect(topology.kind).toBe(kind);
     for (const requested of ['auto', 'full', 'external'] as const)
-      expect(decideMode(requested, topology).mode).toBe('wait');
+      expect(decideMode(requested, topology).mode).toBe('never');
   });
 
   test('bare OVN: switches with a router, and routers where a load balancer works', () => {
