@@ -64,6 +64,7 @@ function serve(items: Rows, transaction = id(0xa0)) {
 
 const names = (monitor: { tables: { Item: Iterable<UntypedRow> } }) =>
   [...monitor.tables.Item].map((row) => row.name).sort();
+const methodsOf = (server: ScriptedServer) => server.last.received.map(({ method }) => method);
 const selection = { Item: { columns: ['name', 'tags'] } } as const;
 
 describe('a monitor', () => {
@@ -379,6 +380,29 @@ describe('conditions', () => {
     await expect(monitor.setConditions('Item', [['nope', '==', 'b']] as never)).rejects.toMatchObject({
       code: 'UnknownColumn',
     });
+  });
+
+  test('that are changed while the content is awaited follow it', async () => {
+    const { server } = serve({ [id(1)]: { name: 'a' } });
+    server.on('monitor_cond_change', () => ({}));
+    const { client, clock } = await start(server);
+    const monitor = await client.monitor(selection);
+    const answer = Promise.withResolvers<void>();
+    const original = server.handlers.get('monitor_cond_since');
+    server.on('monitor_cond_since', async (...args) => {
+      await answer.promise;
+      return original?.(...args);
+    });
+    server.last.stream.destroy();
+    await settle();
+    await clock.advance(1000);
+    await settle();
+    const change = monitor.setConditions('Item', [['name', '==', 'b']]);
+    await settle();
+    expect(methodsOf(server)).not.toContain('monitor_cond_change');
+    answer.resolve();
+    await change;
+    expect(methodsOf(server).slice(-2)).toStrictEqual(['monitor_cond_since', 'monitor_cond_change']);
   });
 
   test('that are in flight when the connection ends make the next one start from nothing', async () => {

@@ -58,6 +58,8 @@ interface Attachment extends MonitorSession {
   /** Updates that came before the reply to the request. */
   early: { method: string; json: Json; transaction: Json | undefined }[] | undefined;
   divergences: number;
+  /** Resolves when the request has been answered, or there is no use in waiting. */
+  answered: PromiseWithResolvers<void>;
 }
 
 /**
@@ -138,6 +140,7 @@ export class MonitorCore {
       method: 'monitor_cond_since',
       early: undefined,
       divergences: 0,
+      answered: Promise.withResolvers<void>(),
     };
     this.#leave();
     this.#attachment = attachment;
@@ -194,6 +197,10 @@ export class MonitorCore {
   async setConditions(table: string, anyOf: readonly unknown[] | undefined, signal?: AbortSignal): Promise<void> {
     const request = this.#wanted.get(table);
     if (request === undefined) throw new OvsdbError('UnknownTable', `table ${table} is not part of this monitor`);
+    // Conditions that overtake the request for the content would be lost with it if it has to be repeated.
+    for (let busy = this.#attachment; busy?.early !== undefined; busy = this.#attachment) {
+      await settledOrAborted(busy.answered.promise, signal);
+    }
     const attachment = this.#attachment;
     if (attachment !== undefined) encodeAnyOf(tableOf(attachment.schema, table), anyOf);
     this.#wanted.set(table, { ...request, anyOf });
@@ -219,6 +226,7 @@ export class MonitorCore {
   #leave(): void {
     const attachment = this.#attachment;
     this.#attachment = undefined;
+    attachment?.answered.resolve();
     for (const codec of attachment?.plan.codecs.values() ?? []) attachment?.revival.delete(codec);
   }
 
@@ -283,6 +291,7 @@ export class MonitorCore {
     const early = attachment.early ?? [];
     attachment.early = undefined;
     for (const update of early) yield* this.#update(attachment, update.method, update.json, update.transaction);
+    attachment.answered.resolve();
   }
 
   *#update(attachment: Attachment, method: string, json: Json, transaction: Json | undefined): Work {
@@ -351,6 +360,8 @@ export class MonitorCore {
     this.#options.logger?.warn({ err: divergence, monitor: attachment.id }, 'monitor diverged; reading it again');
     if (attachment.divergences > 2) throw divergence;
     this.#lastTransaction = zeroUuid;
+    attachment.early = [];
+    attachment.answered = Promise.withResolvers<void>();
     this.#setState({ kind: 'stale', reason: divergence.message });
     attachment.connection.start('monitor_cancel', [attachment.id]).catch(() => {});
     this.#request(attachment, zeroUuid).catch((thrown: unknown) => {
@@ -388,5 +399,17 @@ function refuseConditions(requests: MonitorPlan['requests']): void {
         `this server does not know conditional monitors, which table ${table} asks for`,
       );
     }
+  }
+}
+
+async function settledOrAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
   }
 }
