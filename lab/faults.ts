@@ -29,7 +29,7 @@ export const faultUsage = `npm run lab -- fault KIND ...
   slow-api MS                      every answer and request late by MS; 0 ends it
   ovn-nb-restart [--empty] [--kill]  restart the northbound database, with --empty as Kube-OVN would make it anew
   ovn-lb-delete                    delete all load balancers in one transaction, as Kube-OVN does at its start
-  ovs-restart NODE                 restart ovs-vswitchd: ovn0 and the routes through it go and the lab's come back
+  ovs-restart NODE                 restart ovs-vswitchd: flows and connection tracking begin empty; ovn0 and its routes stay
   heal                             undo link-down, partition, slow-api and api-down
 `;
 

@@ -3,7 +3,7 @@ import { startApiServer, stopApiServer } from '../control-plane.ts';
 import { LabError } from '../errors.ts';
 import { addressing, type Lab } from '../lab.ts';
 import { signalProcess } from '../process-table.ts';
-import { run, startProcess, stopProcess, tryRun } from '../processes.ts';
+import { run, startProcess, stopProcess, tryRun, waitFor } from '../processes.ts';
 import type { Progress } from '../progress.ts';
 import { processRecords } from '../state.ts';
 
@@ -11,9 +11,14 @@ const slowProcess = 'slow-api';
 const table = 'lab-slow-api';
 const slowPort = 16_443;
 
-/** Ends the API server; connections to it are refused until `apiUp`. etcd keeps what it had. */
+/** Ends the API server; connections to it are refused from now on until `apiUp`. etcd keeps what it had. */
 export async function apiDown(lab: Lab): Promise<void> {
   await stopApiServer(lab);
+  const check = ['-sk', '-m', '1', '-o', '/dev/null', addressing.apiServer];
+  await waitFor('kube-apiserver: connections are refused', 10_000, async () => {
+    const refused = 7;
+    return (await tryRun(lab, { host: 'control', command: 'curl', args: check })).code === refused;
+  });
 }
 
 /** Stops the API server from running without ending it: connections stay open and nothing answers. */

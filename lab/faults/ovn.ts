@@ -21,7 +21,10 @@ export async function deleteLoadBalancers(lab: Lab): Promise<number> {
   return deleted?.count ?? 0;
 }
 
-/** Restarts ovs-vswitchd of a node: its ports, their addresses and every route through ovn0 go; the lab's come back. */
+/**
+ * Restarts ovs-vswitchd of a node: no packet passes until it is back, and its connection tracking begins empty, so what
+ * a load balancer had translated is cut. Its tap devices outlive it, and with them ovn0's addresses and routes.
+ */
 export async function restartNodeSwitch(lab: Lab, nodeName: string): Promise<void> {
   await restartSwitch(lab, nodeNamed(lab, nodeName));
 }

@@ -1,5 +1,6 @@
 import { addressing, type Lab, type NodeSpec } from '../lab.ts';
 import { run, startProcess, stopProcess, tryRun, waitFor } from '../processes.ts';
+import { removeLostPorts } from './lost-ports.ts';
 import { addressLines, chassisSettings, masqueradeRules, podMtu, tunnelBridge } from './node-network.ts';
 import { macOfIpv4, nodePortOf } from './northbound-topology.ts';
 
@@ -17,12 +18,13 @@ export function nodeProcesses(nodeName: string): { database: string; switch: str
 
 /**
  * Starts Open vSwitch (userspace datapath, no kernel module) and ovn-controller on a node and gives it its `ovn0`.
- * Resolves when the join gateway answers there. Whatever is right already stays; what a crash or a restarted switch
- * took (ports, addresses, routes) comes back.
+ * Resolves when the join gateway answers there. Whatever is right already stays; what a crash took
+ * (ports, addresses, routes) comes back.
  */
 export async function startOvnNode(lab: Lab, node: NodeSpec): Promise<void> {
   await startSwitchDatabase(lab, node);
   await configureSwitch(lab, node);
+  await removeLostPorts(lab, node);
   await startSwitch(lab, node);
   await Promise.all([
     run(lab, { host: node.name, command: 'ip', args: ['-batch', '-'], input: `${addressLines(node).join('\n')}\n` }),
@@ -32,7 +34,7 @@ export async function startOvnNode(lab: Lab, node: NodeSpec): Promise<void> {
   await waitFor(`${node.name}: ping ${addressing.join.gateway} through ovn0`, 30_000, () => joinAnswers(lab, node));
 }
 
-/** Restarts ovs-vswitchd, as an upgrade of it does: its ports go and come back, without what others had set on them. */
+/** Restarts ovs-vswitchd, as an upgrade of it does. */
 export async function restartSwitch(lab: Lab, node: NodeSpec): Promise<void> {
   await stopProcess(lab, nodeProcesses(node.name).switch);
   await startOvnNode(lab, node);
