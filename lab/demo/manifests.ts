@@ -46,7 +46,7 @@ export function manifests(workloadImage: string): object[] {
                 image: workloadImage,
                 args: ['netexec', '--http-port=8080', '--udp-port=-1'],
                 ports: [{ containerPort: 8080 }],
-                readinessProbe: { httpGet: { path: '/healthz', port: 8080 }, periodSeconds: 1 },
+                readinessProbe: { httpGet: { path: '/hostname', port: 8080 }, periodSeconds: 1 },
               },
             ],
           },
