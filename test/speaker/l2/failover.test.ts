@@ -327,11 +327,24 @@ describe('a node that stands still', () => {
         lan.resume(owner);
         lan.run(3_000);
         expect(lan.answerers(vip)).toHaveLength(1);
-        expect(lan.longestOverlapMs).toBeLessThan(2);
+        expect(lan.longestOverlapMs).toBe(0);
         expect(lan.longestGapMs(vip)).toBeLessThanOrEqual(lan.timing.holdMs + 2 * lan.timing.rankDelayMs + 100);
       }
     },
   );
+
+  test('and whose sockets lost what was said meanwhile does not answer beside its successor', () => {
+    const { lan, owner } = settled();
+    lan.queueLength = 0;
+    lan.pause(owner);
+    lan.run(1_000);
+    lan.resume(owner);
+    lan.run(3_000);
+    expect(lan.answerers(vip)).toHaveLength(1);
+    expect(lan.answerers(vip)).not.toContain(owner);
+    expect(lan.longestOverlapMs).toBe(0);
+    expect(lan.node(owner).state.counters.stalls).toBe(1);
+  });
 
   test('does not take its peers for dead when it wakes up', () => {
     const { lan, owner, others } = settled();

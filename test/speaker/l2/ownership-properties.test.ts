@@ -36,6 +36,10 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 900 }) }) },
 );
 
+function leftOut(left: readonly Name[]): Name[] {
+  return names.filter((name) => !left.includes(name));
+}
+
 function apply(lan: SimulatedLan, step: Action): void {
   if (step.kind === 'kill') lan.kill(step.node);
   else if (step.kind === 'start') lan.start(step.node);
@@ -48,10 +52,7 @@ function apply(lan: SimulatedLan, step: Action): void {
   else if (step.kind === 'noise') lan.noise();
   else if (step.kind === 'wait') lan.run(step.ms);
   else if (step.kind === 'eligible') lan.desire(step.address, step.nodes, step.only);
-  else {
-    const right = names.filter((name) => !step.left.includes(name));
-    lan.partition(step.left, right);
-  }
+  else if (step.kind === 'partition') lan.partition(step.left, leftOut(step.left));
 }
 
 /** Ends every fault, gives every node the same wishes, and lets the speakers find to each other. */

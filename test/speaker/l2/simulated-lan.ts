@@ -40,6 +40,8 @@ export interface SimulatedNode {
   readonly mac: number;
   running: boolean;
   paused: boolean;
+  /** Runs again after a pause but has not read its sockets yet. */
+  dazed: boolean;
   linkUp: boolean;
   /** Nodes with the same number hear each other. */
   island: number;
@@ -73,6 +75,8 @@ interface Stranger {
   proxyFor: Map<string, number>;
 }
 
+const dazedMs = 5;
+
 /** A LAN with N speakers in one deterministic program: time moves only by `run`. */
 export class SimulatedLan {
   nowMs = 1_000_000;
@@ -84,6 +88,8 @@ export class SimulatedLan {
   readonly strangers: Stranger[] = [];
   /** Frames of this node to everybody are lost, those to one host are not. */
   dropGroupFrom: string | undefined;
+  /** Frames that a paused node's sockets hold. */
+  queueLength = 2_000;
   frames = 0;
   arpFrames = 0;
   readonly #random: () => number;
@@ -118,6 +124,7 @@ export class SimulatedLan {
       mac,
       running: false,
       paused: false,
+      dazed: false,
       linkUp: true,
       island: 0,
       state: this.#newState(name, mac),
@@ -158,6 +165,7 @@ export class SimulatedLan {
     if (node.running) return;
     node.running = true;
     node.paused = false;
+    node.dazed = false;
     node.resigned = false;
     node.state = this.#newState(node.calledName, node.mac);
     if (node.linkUp) this.#step(node, { kind: 'link', up: true });
@@ -191,7 +199,12 @@ export class SimulatedLan {
     if (!node.running || !node.paused) return;
     this.#account();
     node.paused = false;
-    this.#wake(node);
+    // Its sockets are served in an order nobody knows: for a while it may answer before it hears what was said.
+    node.dazed = true;
+    this.#events.push(this.nowMs + dazedMs, () => {
+      node.dazed = false;
+      this.#wake(node);
+    });
   }
 
   setLink(name: string, up: boolean): void {
@@ -382,12 +395,12 @@ export class SimulatedLan {
   }
 
   #whenAwake(node: SimulatedNode, run: () => void): void {
-    if (!node.paused) run();
+    if (!node.paused && !node.dazed) run();
     else this.#events.push(this.nowMs + 5, () => node.running && this.#whenAwake(node, run));
   }
 
   #wake(node: SimulatedNode): void {
-    if (!node.running || node.paused) return;
+    if (!node.running || node.paused || node.dazed) return;
     for (const frame of node.queued.splice(0)) this.#receive(node, frame);
     if (node.heard) node.wireHeardMs = node.lastWakeMs;
     node.heard = false;
@@ -499,8 +512,8 @@ export class SimulatedLan {
       const { island } = node;
       this.#events.push(atMs, () => {
         if (!node.running || !node.linkUp || node.island !== island) return;
-        if (node.paused) {
-          if (node.queued.length < 2_000) node.queued.push(frame);
+        if (node.paused || node.dazed) {
+          if (node.queued.length < this.queueLength) node.queued.push(frame);
         } else this.#receive(node, frame);
       });
     }
