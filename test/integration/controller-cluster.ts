@@ -80,21 +80,27 @@ export class ControllerCluster {
     return until(() => this.get(name), what, timeoutMs);
   }
 
-  /** Deletes all Services, pools and advertisements and waits until they are gone; stops every controller. */
+  /** Stops every controller, then deletes all Services, pools and advertisements. */
   async reset(): Promise<void> {
+    await this.stopControllers();
     const { client } = this;
     const names = async (resource: Resource) => (await client.list(resource)).items.map(({ metadata }) => metadata);
-    for (const { name, namespace = '' } of await names(resources.services)) {
-      if (name === 'kubernetes') continue;
-      await client.delete(resources.services, { name, namespace });
-      await client
-        .patch(resources.services, { name, namespace }, { type: 'merge', body: { metadata: { finalizers: null } } })
-        .catch(() => {});
+    const services = (await names(resources.services)).filter(({ name }) => name !== 'kubernetes');
+    while (services.length > 0) {
+      await Promise.all(
+        services.splice(0, 20).map(async ({ name, namespace = '' }) => {
+          await client.delete(resources.services, { name, namespace });
+          const body = { metadata: { finalizers: null } };
+          await client.patch(resources.services, { name, namespace }, { type: 'merge', body }).catch(() => {});
+        }),
+      );
     }
     for (const resource of [ipAddressPools, l2Advertisements]) {
       for (const { name } of await names(resource)) await client.delete(resource, { name });
     }
-    await this.stopControllers();
+    for (const { name } of await names(resources.leases)) {
+      await client.delete(resources.leases, { namespace: 'ovenbird-system', name }).catch(() => {});
+    }
   }
 
   async stopControllers(): Promise<void> {
