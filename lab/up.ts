@@ -45,16 +45,16 @@ export async function bringUp(options: UpOptions, progress: Progress): Promise<L
     await progress.step('network', `${lab.nodes.length} nodes, router, client: wired`, async () => {
       await Promise.all([setUpNetwork(lab), makeKeys(lab)]);
     });
-    const [, , images] = await Promise.all([
-      startControlPlane(lab, progress),
-      startNetworks(lab, progress),
-      gatherImages(lab, options, progress),
-      ...lab.nodes.map((node) => prepareNode(lab, node)),
+    const [, project] = await Promise.all([
+      startCluster(lab, progress),
+      options.install ? buildProject(lab, progress) : undefined,
     ]);
-    await Promise.all(lab.nodes.map((node) => bringUpNode(lab, node, images.all, progress)));
-    await waitForNodes(lab, progress);
-    const { project } = images;
-    if (project) await progress.step('ovenbird', `${project.name} installed`, () => installChart(lab, project));
+    if (project) {
+      await progress.step('images', `${project.name} on all nodes`, () =>
+        Promise.all(lab.nodes.map((node) => importImages(lab, node, [project.archive]))),
+      );
+      await progress.step('ovenbird', 'controller and speakers ready', () => installChart(lab, project));
+    }
     progress.say('lab', `ready; KUBECONFIG=${kubeconfigPath(lab)}`);
     return lab;
   });
@@ -131,16 +131,20 @@ async function startNetworks(lab: Lab, progress: Progress): Promise<void> {
   );
 }
 
-async function gatherImages(
-  lab: Lab,
-  options: UpOptions,
-  progress: Progress,
-): Promise<{ all: Image[]; project: Image | undefined }> {
-  const workload = await ensureWorkloadImages(lab, progress);
-  if (!options.install) return { all: workload, project: undefined };
+async function startCluster(lab: Lab, progress: Progress): Promise<void> {
+  const [images] = await Promise.all([
+    ensureWorkloadImages(lab, progress),
+    startControlPlane(lab, progress),
+    startNetworks(lab, progress),
+    ...lab.nodes.map((node) => prepareNode(lab, node)),
+  ]);
+  await Promise.all(lab.nodes.map((node) => bringUpNode(lab, node, images, progress)));
+  await waitForNodes(lab, progress);
+}
+
+async function buildProject(lab: Lab, progress: Progress): Promise<Image> {
   await ensureBuilt(lab, progress);
-  const project = await ensureProjectImage(lab, progress);
-  return { all: [...workload, project], project };
+  return ensureProjectImage(lab, progress);
 }
 
 interface NodeObject {
