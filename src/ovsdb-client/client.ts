@@ -59,7 +59,7 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
         emit: (event) => this.#emit(event),
         onSession: (session) => this.#onSession(session),
         onSessionEnd: (session, error) => this.#onSessionEnd(session, error),
-        onNotification: (_session, method, params) => this.#onNotification(method, params),
+        onNotification: (session, method, params) => this.#onNotification(session, method, params),
         onStatus: (session) => this.#onStatus(session),
         onConversion: (session) => void this.#followConversion(session),
       },
@@ -339,7 +339,7 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
     });
   }
 
-  #onNotification(method: string, params: readonly Json[]): Work | undefined {
+  #onNotification(session: Session, method: string, params: readonly Json[]): Work | undefined {
     const [first] = params;
     switch (method) {
       case 'update':
@@ -351,6 +351,8 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
         return undefined;
       case 'monitor_canceled':
         for (const monitor of this.#monitors) if (monitor.owns(first)) monitor.canceled();
+        // The status row may be late: the server updates it only when it next has something to do.
+        void this.#followConversion(session);
         return undefined;
       case 'locked':
       case 'stolen':
@@ -366,19 +368,22 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
     this.#emit({ type: 'status', endpoint: session.endpoint, status: session.status });
   }
 
-  /** The database was converted while we were connected: read the new schema and start the monitors again. */
+  /** The database was converted, or removed, while we were connected: look at the schema, start the monitors again. */
   async #followConversion(session: Session): Promise<void> {
     try {
       const schema = await fetchSchema(session.connection, this.database, this.#stop.signal);
       if (session !== this.#session) return;
-      session.schema = schema;
-      this.#schema = schema;
-      this.#emit({ type: 'schema', schema });
-      for (const monitor of this.#monitors) this.#attachMonitor(monitor, session);
+      if (schema.digest !== session.schema.digest) {
+        session.schema = schema;
+        this.#schema = schema;
+        this.#emit({ type: 'schema', schema });
+      }
+      for (const monitor of this.#monitors) if (monitor.adrift) this.#attachMonitor(monitor, session);
     } catch (thrown) {
       session.connection.close(
-        new OvsdbError('ConnectionLost', `the schema changed and could not be read: ${describeError(thrown)}`, {
+        new OvsdbError('ConnectionLost', `the schema could not be read again: ${describeError(thrown)}`, {
           cause: thrown,
+          retryable: true,
         }),
       );
     }

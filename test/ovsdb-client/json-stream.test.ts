@@ -80,6 +80,12 @@ describe('a stream of JSON objects', () => {
     expect(stringify({ a: 9223372036854775807n })).toBe('{"a":9223372036854775807}');
   });
 
+  test('a number beyond the largest double is the largest double', () => {
+    expect(parse(['{"a":[-1.79769313486232e+308,1e400]}'])).toStrictEqual([
+      { a: [-Number.MAX_VALUE, Number.MAX_VALUE] },
+    ]);
+  });
+
   test('does not let a message change the prototype of what it becomes', () => {
     const [message] = parse(['{"__proto__":{"polluted":true}}']) as [object];
     expect(Object.getPrototypeOf(message)).toBe(Object.prototype);

@@ -114,6 +114,7 @@ describe('what may be written', () => {
     ['stock', 2n ** 63n, /64 bits/],
     ['stock', '1', /not an integer/],
     ['weight', Number.POSITIVE_INFINITY, /finite/],
+    ['weight', 5e-324, /too small/],
     ['kind', 'car', /"car" is not one of "toy", "food"/],
     ['kind', ['toy'], /not one of/],
     ['tags', 'bare', /give an array/],

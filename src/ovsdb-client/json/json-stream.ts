@@ -369,7 +369,9 @@ export class JsonStream {
     }
     const value = Number(text);
     if (Number.isSafeInteger(value)) return value;
-    return /^-?\d+$/.test(text) ? BigInt(text) : value;
+    if (/^-?\d+$/.test(text)) return BigInt(text);
+    // ovsdb-server rounds to 15 digits, which can carry the largest double beyond itself.
+    return Number.isFinite(value) ? value : Math.sign(value) * Number.MAX_VALUE;
   }
 
   #parseWord(text: string): boolean | null {

@@ -47,6 +47,8 @@ export interface MonitorSession {
   readonly connection: RpcConnection;
   readonly schema: DatabaseSchema;
   readonly revival: RowRevival;
+  /** A name that no other monitor of this connection has. */
+  newMonitorId(): string;
 }
 
 /** One server-side monitor: what the connection of the moment is told, and what it has told us. */
@@ -77,7 +79,6 @@ export class MonitorCore {
   readonly #listeners = new Set<() => void>();
   #state: MonitorState = { kind: 'syncing' };
   #attachment: Attachment | undefined;
-  #generation = 0;
   #lastTransaction: Uuid = zeroUuid;
   #fingerprint = '';
   #missing: readonly MissingElement[] = [];
@@ -126,8 +127,13 @@ export class MonitorCore {
     return { feed, close: () => this.#feeds.delete(feed) };
   }
 
+  /** No server keeps it up to date at the moment. */
+  get adrift(): boolean {
+    return this.#attachment === undefined && this.#state.kind !== 'closed';
+  }
+
   /** Starts on a new connection; resolves when live. Rejects when the connection ends or the request does not fit. */
-  async attach({ connection, schema, revival }: MonitorSession): Promise<void> {
+  async attach({ connection, schema, revival, newMonitorId }: MonitorSession): Promise<void> {
     if (this.#state.kind === 'closed') return;
     const plan = planMonitor(this.#wanted, schema, this.#options.expected);
     this.#missing = plan.missing;
@@ -135,6 +141,7 @@ export class MonitorCore {
       connection,
       schema,
       revival,
+      newMonitorId,
       id: '',
       plan,
       method: 'monitor_cond_since',
@@ -232,8 +239,7 @@ export class MonitorCore {
 
   async #request(attachment: Attachment, since: Uuid): Promise<void> {
     for (const method of methodsNewestFirst) {
-      this.#generation += 1;
-      attachment.id = `monitor-${this.#generation}`;
+      attachment.id = attachment.newMonitorId();
       attachment.method = method;
       attachment.early = [];
       const requests = attachment.plan.requests;

@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { OvsdbError } from '../errors.ts';
-import { abbreviate, isArray, isObject, type Json, type JsonObject, member } from '../json/json-value.ts';
+import { abbreviate, isArray, isObject, type Json, type JsonObject, member, stringify } from '../json/json-value.ts';
 
 /** The five atomic types of RFC 7047 section 3.2. */
 export type AtomicType = 'integer' | 'real' | 'boolean' | 'string' | 'uuid';
@@ -53,7 +54,8 @@ export interface TableSchema {
 export interface DatabaseSchema {
   readonly name: string;
   readonly version: string;
-  readonly checksum: string | undefined;
+  /** Two schemas with the same digest are the same; versions and checksums are not always kept up. */
+  readonly digest: string;
   readonly tables: ReadonlyMap<string, TableSchema>;
 }
 
@@ -103,11 +105,10 @@ export function parseSchema(json: Json): DatabaseSchema {
   for (const [name, table] of Object.entries(asObject(member(root, 'tables'), 'tables'))) {
     tables.set(name, parseTable(name, asObject(table, name)));
   }
-  const checksum = member(root, 'cksum');
   return {
     name: asString(member(root, 'name'), 'name'),
     version: asString(member(root, 'version') ?? '', 'version'),
-    checksum: checksum === undefined ? undefined : asString(checksum, 'cksum'),
+    digest: createHash('sha256').update(stringify(json)).digest('hex'),
     tables,
   };
 }

@@ -35,6 +35,8 @@ export interface Session {
   schemaText: string | undefined;
   /** Where monitors register the rows they read. */
   readonly revival: RowRevival;
+  /** A name that no other monitor of this connection has. */
+  readonly newMonitorId: () => string;
 }
 
 /** What a session tells its owner, in the order of the wire. */
@@ -132,7 +134,9 @@ async function greet(
       error: new OvsdbError('ConnectFailed', `${name}: the server is no longer fit`),
     };
   }
-  session = { endpoint: name, connection, schema, status, schemaText, revival };
+  let monitors = 0;
+  const newMonitorId = () => `monitor-${++monitors}`;
+  session = { endpoint: name, connection, schema, status, schemaText, revival, newMonitorId };
   return { kind: 'open', session };
 }
 

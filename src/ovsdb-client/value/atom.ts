@@ -17,6 +17,7 @@ export type Complain = (what: string) => OvsdbError;
 /** How a row of the same transaction is named on the wire; throws when it does not belong there. */
 export type ResolveRow = (row: InsertedRow, refTable: string | undefined, complain: Complain) => string;
 
+const SMALLEST_NORMAL = 2 ** -1022;
 const MINIMUM_INTEGER = -(2n ** 63n);
 const MAXIMUM_INTEGER = 2n ** 63n - 1n;
 
@@ -57,6 +58,8 @@ export function encodeAtom(base: BaseType, atom: unknown, resolve: ResolveRow, c
     case 'real':
       if (typeof atom !== 'number' || !Number.isFinite(atom))
         throw complain(`${describe(atom)} is not a finite number`);
+      // ovsdb-server closes the connection over these.
+      if (atom !== 0 && Math.abs(atom) < SMALLEST_NORMAL) throw complain(`${atom} is too small a number for OVSDB`);
       return checkRange(base, atom, complain);
     case 'boolean':
       if (typeof atom !== 'boolean') throw complain(`${describe(atom)} is not a boolean`);
