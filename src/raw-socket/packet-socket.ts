@@ -1,5 +1,5 @@
 import { type Addon, addon, type PacketHandle } from './addon.ts';
-import { attempt, RawSocketError, systemError } from './errors.ts';
+import { attempt, RawSocketError, type RawSocketErrorCode, systemError } from './errors.ts';
 import { Gate } from './gate.ts';
 
 /** How a frame reached this host (linux/if_packet.h). `outgoing` only with `ignoreOutgoing: false`. */
@@ -27,9 +27,9 @@ export interface PacketSocketOptions {
   /** Called for each frame. The bytes are overwritten after the call returns: copy what is to be kept. */
   onFrame(frame: Uint8Array, info: FrameInfo): void;
   /**
-   * Called when the interface goes down (`LinkDown`) or away (`NoSuchInterface`), never for both at once.
-   * After `LinkDown` the socket receives again by itself when the interface comes up; after `NoSuchInterface` close it
-   * and open a new one when watchLinks shows the interface again.
+   * Called when the interface goes down (`LinkDown`) or away (`NoSuchInterface`). After `LinkDown` the socket receives
+   * again by itself when the interface comes up; after `NoSuchInterface` close it and open a new one when watchLinks
+   * shows the interface again. The end of an interface that was down before is noticed by the next send only.
    */
   onError(error: RawSocketError): void;
 }
@@ -74,7 +74,8 @@ export class PacketSocket {
   readonly #records: Uint32Array;
   #hardwareAddress: Uint8Array;
   #closed = false;
-  #sendFailed = false;
+  /** What onError was told since frames last went in or out. */
+  #told: RawSocketErrorCode | undefined;
 
   /** @internal use openPacketSocket */
   constructor(options: PacketSocketOptions, native: Addon) {
@@ -122,7 +123,7 @@ export class PacketSocket {
 
   /**
    * Hands a frame, from the destination MAC on, to the interface. False when the kernel did not take it: its queue is
-   * full, or the interface is down or gone (then onError follows, once until a send succeeds again).
+   * full, or the interface is down or gone (then onError follows, unless it was told so already).
    * @throws RawSocketError `Closed`, `BadArgument` (shorter than 14 bytes), `SystemCall` EMSGSIZE (beyond the MTU)
    */
   send(frame: Uint8Array): boolean {
@@ -171,9 +172,12 @@ export class PacketSocket {
 
   #onReport(count: number, errno: number): void {
     if (errno !== 0) {
-      this.#options.onError(systemError(`receive on ${this.#name}`, 'recvmmsg', errno));
+      const error = systemError(`receive on ${this.#name}`, 'recvmmsg', errno);
+      this.#told = error.code;
+      this.#options.onError(error);
       return;
     }
+    this.#told = undefined;
     for (let i = 0; i < count && !this.#closed; i++) {
       const offset = this.#records[i * recordWords] ?? 0;
       const length = this.#records[i * recordWords + 1] ?? 0;
@@ -185,15 +189,15 @@ export class PacketSocket {
   /** What came of a send: 0, -1 (gate) or an errno. */
   #sent(result: number): boolean {
     if (result === 0) {
-      this.#sendFailed = false;
+      this.#told = undefined;
       return true;
     }
     if (result < 0) return false;
     const error = systemError(`send on ${this.#name}`, 'sendto', result);
     if (passing.has(error.errno ?? '')) return false;
     if (error.code !== 'LinkDown' && error.code !== 'NoSuchInterface') throw error;
-    if (!this.#sendFailed) {
-      this.#sendFailed = true;
+    if (this.#told !== error.code) {
+      this.#told = error.code;
       queueMicrotask(() => {
         if (!this.#closed) this.#options.onError(error);
       });

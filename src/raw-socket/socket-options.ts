@@ -4,7 +4,7 @@
  *   TCP client   new net.Socket({ fd, manualStart: true }).connect(port, address), in the same tick as createSocket;
  *                a later connect, or a `data` listener attached before it, ends in ENOTCONN
  *   TCP server   net.createServer().listen({ fd }); keys for more peers can be added to the same descriptor later
- *   UDP          dgram.createSocket(...).bind({ fd })
+ *   UDP          dgram.createSocket(...).bind({ fd }, listening); the event comes before bind returns
  *
  * From then on Node closes it. A descriptor that is handed to nobody is closed with closeFd.
  */

@@ -14,6 +14,8 @@ export interface LinkWatcherOptions {
    * with a back-off of 50 ms to 5 s, and the differences reported.
    */
   onError(error: RawSocketError): void;
+  /** Kernel receive buffer, bytes. Default 1 MiB, some thousand events. */
+  receiveBufferBytes?: number;
   clock?: Clock;
 }
 
@@ -30,28 +32,29 @@ export type OpenNetlink = (receiver: {
 // RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR and RTNLGRP_IPV6_IFADDR as bits
 const groups = 0x1 | 0x10 | 0x100;
 const netlinkRoute = 0;
-const receiveBufferBytes = 1 << 20;
 /** The kernel makes dump datagrams of at most 32 KiB. */
 const datagramBytes = 1 << 16;
 
-const openRouteSocket: OpenNetlink = ({ onDatagram, onFailure }) => {
-  const native = addon();
-  const handle = native.netlinkOpen(netlinkRoute, groups, receiveBufferBytes);
-  const memory = new ArrayBuffer(datagramBytes);
-  try {
-    native.netlinkStart(handle, memory, (length, errno) => {
-      if (errno !== 0) onFailure(errno);
-      else onDatagram(new Uint8Array(memory, 0, length));
-    });
-  } catch (thrown) {
-    native.netlinkClose(handle);
-    throw thrown;
-  }
-  return {
-    send: (request) => native.netlinkSend(handle, request),
-    close: () => native.netlinkClose(handle),
+const routeSocket =
+  (receiveBufferBytes: number): OpenNetlink =>
+  ({ onDatagram, onFailure }) => {
+    const native = addon();
+    const handle = native.netlinkOpen(netlinkRoute, groups, receiveBufferBytes);
+    const memory = new ArrayBuffer(datagramBytes);
+    try {
+      native.netlinkStart(handle, memory, (length, errno) => {
+        if (errno !== 0) onFailure(errno);
+        else onDatagram(new Uint8Array(memory, 0, length));
+      });
+    } catch (thrown) {
+      native.netlinkClose(handle);
+      throw thrown;
+    }
+    return {
+      send: (request) => native.netlinkSend(handle, request),
+      close: () => native.netlinkClose(handle),
+    };
   };
-};
 
 type Phase =
   /** The socket is open and a dump runs: links first, then addresses. */
@@ -74,7 +77,7 @@ export class LinkWatcher {
   #phase: Phase = { name: 'closed' };
 
   /** @internal use watchLinks */
-  constructor(options: LinkWatcherOptions, open: OpenNetlink = openRouteSocket) {
+  constructor(options: LinkWatcherOptions, open = routeSocket(options.receiveBufferBytes ?? 1 << 20)) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#open = open;

@@ -45,8 +45,8 @@ bool read_int32(napi_env env, napi_value value, int32_t *result);
 bool read_uint32(napi_env env, napi_value value, uint32_t *result);
 /* The bytes of a Uint8Array; valid until JavaScript runs again. */
 bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length);
-/* As read_bytes; undefined gives length 0 and bytes NULL. */
-bool read_optional_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length);
+/* As read_bytes, but undefined is allowed and makes `given` false. */
+bool read_optional_bytes(napi_env env, napi_value value, bool *given, uint8_t **bytes, size_t *length);
 napi_value copy_bytes(napi_env env, const void *bytes, size_t length);
 napi_value number_value(napi_env env, double number);
 

@@ -160,17 +160,18 @@ napi_value packet_open(napi_env env, napi_callback_info info) {
   napi_value arguments[5];
   int32_t interface, buffer_bytes;
   uint32_t ether_type, ignore_outgoing;
+  bool filtered;
   uint8_t *program;
   size_t program_length;
   if (!read_arguments(env, info, 5, arguments) || !read_int32(env, arguments[0], &interface) ||
       !read_uint32(env, arguments[1], &ether_type) ||
-      !read_optional_bytes(env, arguments[2], &program, &program_length) ||
+      !read_optional_bytes(env, arguments[2], &filtered, &program, &program_length) ||
       !read_int32(env, arguments[3], &buffer_bytes) || !read_uint32(env, arguments[4], &ignore_outgoing)) {
     return NULL;
   }
   int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return fail_open(env, fd, "socket");
-  if (program != NULL && attach_filter(fd, program, program_length) != 0) return fail_open(env, fd, "SO_ATTACH_FILTER");
+  if (filtered && attach_filter(fd, program, program_length) != 0) return fail_open(env, fd, "SO_ATTACH_FILTER");
   int one = 1;
   if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) != 0) return fail_open(env, fd, "PACKET_AUXDATA");
   if (ignore_outgoing != 0 && setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) != 0) {

@@ -62,14 +62,12 @@ bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length)
   return true;
 }
 
-bool read_optional_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length) {
+bool read_optional_bytes(napi_env env, napi_value value, bool *given, uint8_t **bytes, size_t *length) {
   napi_valuetype type;
-  if (napi_typeof(env, value, &type) == napi_ok && type == napi_undefined) {
-    *bytes = NULL;
-    *length = 0;
-    return true;
-  }
-  return read_bytes(env, value, bytes, length);
+  *given = napi_typeof(env, value, &type) != napi_ok || type != napi_undefined;
+  *bytes = NULL;
+  *length = 0;
+  return !*given || read_bytes(env, value, bytes, length);
 }
 
 napi_value copy_bytes(napi_env env, const void *bytes, size_t length) {
