@@ -49,7 +49,7 @@ async function tryLock(): Promise<Server | undefined> {
 }
 
 /** The `.lab` directory that owns this machine's lab, if any. */
-export function ownerOfMachine(): string | undefined {
+function ownerOfMachine(): string | undefined {
   try {
     return readFileSync(ownerFile, 'utf8').trim() || undefined;
   } catch {

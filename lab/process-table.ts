@@ -52,7 +52,7 @@ async function waitUntilGone(targets: readonly ProcessIdentity[], withinMs: numb
 }
 
 /** Every pid there is now. */
-export function allPids(): number[] {
+function allPids(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number);

@@ -178,7 +178,7 @@ export function mountsProcess(host: string): string {
 }
 
 /** The words that run `command` inside a host's namespaces; the same words when no host is named. */
-export function enter(lab: LabRoot, host: string | undefined, command: readonly string[]): string[] {
+function enter(lab: LabRoot, host: string | undefined, command: readonly string[]): string[] {
   if (host === undefined) return [...command];
   const mounts = processRecords(lab)[mountsProcess(host)];
   const inMounts =

@@ -1,13 +1,15 @@
+import { describeError } from '../src/base/index.ts';
 import { release } from './chart.ts';
 import { apiGet, apiRead, kubeconfigPath } from './kubectl.ts';
 import { hostsOf, type Lab } from './lab.ts';
+import { describeOvn, ovnStatus } from './ovn/index.ts';
 import { isAlive } from './process-table.ts';
 import { tryRun } from './processes.ts';
 import { processRecords } from './state.ts';
 
 /** What `status` prints: the lab in lines, then a table of hosts. Never throws for parts that do not answer. */
 export async function describeStatus(lab: Lab): Promise<string> {
-  const [ready, nodes, pods, workloads] = await Promise.all([
+  const [ready, nodes, pods, workloads, ovn] = await Promise.all([
     apiGet(lab, '/readyz').then(
       ({ status }) => status === 200,
       () => false,
@@ -15,12 +17,14 @@ export async function describeStatus(lab: Lab): Promise<string> {
     readNodes(lab),
     countPods(lab),
     readWorkloads(lab),
+    ovnStatus(lab).then(describeOvn, (thrown: unknown) => [describeError(thrown)]),
   ]);
   const facts = [
     ['lab', `${lab.root}, OVN mode ${lab.ovn}, router ${lab.router}`],
     ['API server', ready ? 'ready' : 'does not answer'],
     ['kubeconfig', kubeconfigPath(lab)],
     ['ovenbird', workloads],
+    ...ovn.map((line, at) => [at === 0 ? 'OVN' : '', line]),
   ];
   const rows = await Promise.all(
     hostsOf(lab).map(async (host) => [
