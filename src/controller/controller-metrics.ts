@@ -1,8 +1,8 @@
 import type { MetricRegistry } from '../base/index.ts';
 import type { KubeClient, LeaderElectionStatus } from '../kube/index.ts';
+import type { NorthboundStatus } from '../ovn/index.ts';
 import type { ControllerCaches } from './controller-caches.ts';
 import type { TermReport } from './leader-term.ts';
-import type { NorthboundStatus } from './northbound-port.ts';
 
 /** Where the numbers come from; read when scraped. */
 export interface MetricSources {
@@ -91,12 +91,47 @@ export function registerControllerMetrics(registry: MetricRegistry, sources: Met
       }
     },
   });
-  registry.gauge({
-    name: 'ovenbird_northbound_ready',
-    help: '1 while the OVN northbound database is connected and written; absent where OVN is not used.',
-    collect: () => {
-      const { state } = northbound();
-      return state === 'off' ? [] : [{ value: state === 'ready' ? 1 : 0 }];
-    },
+  registerNorthboundMetrics(registry, northbound);
+}
+
+function registerNorthboundMetrics(registry: MetricRegistry, northbound: () => NorthboundStatus): void {
+  const gauge = (name: string, help: string, value: (status: NorthboundStatus) => number, type?: 'counter') =>
+    registry.gauge({
+      name,
+      help: `${help} Absent where OVN is not used and on replicas that do not lead.`,
+      ...(type ? { type } : {}),
+      collect: () => {
+        const status = northbound();
+        return status.state === 'off' ? [] : [{ value: value(status) }];
+      },
+    });
+  gauge('ovenbird_northbound_ready', '1 while the OVN northbound database is connected and written.', ({ state }) =>
+    state === 'ready' ? 1 : 0,
+  );
+  gauge('ovenbird_northbound_rows', 'Load_Balancer rows of ours.', ({ rows }) => rows);
+  gauge('ovenbird_northbound_pending', 'Desired states not written yet.', (status) => {
+    return status.desiredGeneration - status.writtenGeneration;
   });
+  gauge(
+    'ovenbird_northbound_problems',
+    'Services or ports that OVN cannot carry as asked.',
+    ({ problems }) => problems.length,
+  );
+  gauge(
+    'ovenbird_northbound_withheld_deletions',
+    'Rows whose deletion awaits confirmation.',
+    ({ withheldDeletions }) => withheldDeletions,
+  );
+  gauge(
+    'ovenbird_northbound_transactions_total',
+    'Transactions sent in this term.',
+    ({ transactions }) => transactions,
+    'counter',
+  );
+  gauge(
+    'ovenbird_northbound_restored_rows_total',
+    'Rows written again because somebody deleted them, in this term.',
+    ({ restored }) => restored,
+    'counter',
+  );
 }

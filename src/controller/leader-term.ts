@@ -1,4 +1,4 @@
-import { Backoff, type Clock, describeError, type Logger } from '../base/index.ts';
+import { Backoff, type Clock, describeError, type Logger, type Timer } from '../base/index.ts';
 import { buildConfig, type Config } from '../config/index.ts';
 import { Allocator, type Decision, type PoolUsage } from '../ipam/index.ts';
 import { allSynced, type KubeClient, priorities, resources, type Service, WorkQueue } from '../kube/index.ts';
@@ -31,6 +31,9 @@ export interface LeaderTermOptions {
   workers?: number;
 }
 
+/** Conditions follow what the writer says within this time, ms; new addresses do not wait for it. */
+const reviewMs = 500;
+
 /** What the leader knows, for metrics. */
 export interface TermReport {
   usage: readonly PoolUsage[];
@@ -54,6 +57,8 @@ export class LeaderTerm {
   readonly #programming: ProgrammingWatch;
   #config: Config = buildConfig({ ipAddressPools: [], l2Advertisements: [] });
   #configScheduled = false;
+  #review: Timer | undefined;
+  #northboundSaid = '';
 
   constructor(options: LeaderTermOptions) {
     this.#options = options;
@@ -112,7 +117,7 @@ export class LeaderTerm {
       }),
       caches.pools.subscribe(() => this.#scheduleConfig()),
       caches.advertisements.subscribe(() => this.#scheduleConfig()),
-      northbound.subscribe(() => this.#reviewProgramming()),
+      northbound.subscribe(() => this.#scheduleReview()),
     ];
     try {
       // The cache may lag behind what the last leader wrote; a list does not.
@@ -135,6 +140,7 @@ export class LeaderTerm {
       logger.debug({ error: describeError(thrown) }, 'the term ended while it began');
     } finally {
       for (const stop of unsubscribe) stop();
+      this.#review?.cancel();
     }
   }
 
@@ -197,8 +203,20 @@ export class LeaderTerm {
     return this.#programming.judge(key, service, isNew, signal);
   }
 
+  #scheduleReview(): void {
+    this.#review ??= this.#options.clock.setTimer(reviewMs, () => {
+      this.#review = undefined;
+      this.#reviewProgramming();
+    });
+  }
+
   /** The writer has done something: conditions that say otherwise are corrected. */
   #reviewProgramming(): void {
+    const { state, message } = this.#options.northbound.status();
+    if (`${state} ${message}` !== this.#northboundSaid) {
+      this.#northboundSaid = `${state} ${message}`;
+      this.#options.logger.info({ state, why: message }, 'the northbound writer says');
+    }
     for (const key of this.#allocator.holders()) {
       const service = this.#services.get(key);
       if (service && this.#programming.isStale(key, service)) this.#queue.add(key, { priority: priorities.low });

@@ -16,7 +16,7 @@ export interface NorthboundFeedOptions {
   /** The load-balancer addresses that OVN should carry for a Service. */
   externalAddresses(service: Service): readonly Address[];
   clock: Clock;
-  /** Changes that come within this after the first are handed over together, ms. Default 20. */
+  /** Changes that come within this after the first are handed over together, ms. Default 5; the writer gathers too. */
   coalesceMs?: number;
 }
 
@@ -76,7 +76,7 @@ export class NorthboundFeed {
 
   #schedule(): void {
     if (!this.#running || this.#timer) return;
-    const { clock, coalesceMs = 20 } = this.#options;
+    const { clock, coalesceMs = 5 } = this.#options;
     this.#timer = clock.setTimer(coalesceMs, () => this.#flush());
   }
 

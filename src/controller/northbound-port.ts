@@ -1,39 +1,47 @@
-import type { OvnInputs } from '../ovn/index.ts';
+import { join } from 'node:path';
+import type { Clock, Logger } from '../base/index.ts';
+import { connectNorthbound, Northbound, type NorthboundStatus } from '../ovn/index.ts';
+import type { OvnOptions } from './options.ts';
 
-/** The state of the writer as the controller needs it. */
-export interface NorthboundStatus {
-  /** `off`: OVN is not used; nothing is said about it on Services. `waiting`: not connected, or still finding out. */
-  state: 'off' | 'waiting' | 'ready';
-  /** A sentence for /readyz and logs. */
-  message: string;
-}
+/** Where the controller hands over what OVN should carry, and hears what became of it. */
+export type NorthboundPort = Pick<Northbound, 'setDesired' | 'status' | 'programming' | 'subscribe' | 'run'>;
 
-/** What keeps one Service from being carried, or that it is carried. */
-export type ServiceProgramming =
-  | { kind: 'programmed' }
-  /** OVN cannot carry (all of) it; the message says what to change. */
-  | { kind: 'problem'; message: string }
-  /** Not written yet, or not known. */
-  | { kind: 'pending' };
-
-/** Where the controller hands over what OVN should carry. */
-export interface NorthboundPort {
-  /** The whole desired state. Cheap: it is kept, and written soon; a Service that did not change is the same object. */
-  setDesired(inputs: OvnInputs): void;
-  status(): NorthboundStatus;
-  /** What became of one Service ("namespace/name") of the newest desired state. */
-  programming(service: string): ServiceProgramming;
-  /** Calls `listener` after each attempt to write. */
-  subscribe(listener: () => void): () => void;
-  /** Connects and writes until `signal` aborts, then resolves. */
-  run(signal: AbortSignal): Promise<void>;
-}
+const unusedStatus: NorthboundStatus = {
+  state: 'off',
+  message: 'OVN is not used',
+  mode: 'off',
+  desiredGeneration: 0,
+  writtenGeneration: 0,
+  lastError: undefined,
+  attachments: [],
+  missing: [],
+  rows: 0,
+  withheldDeletions: 0,
+  transactions: 0,
+  operations: 0,
+  restored: 0,
+  problems: [],
+  lag: undefined,
+};
 
 /** Where OVN is not used. */
 export const noNorthbound: NorthboundPort = {
   setDesired() {},
-  status: () => ({ state: 'off', message: 'OVN is not used' }),
+  status: () => unusedStatus,
   programming: () => ({ kind: 'pending' }),
-  subscribe: () => () => {},
+  subscribe: () => () => false,
   async run() {},
 };
+
+/**
+ * The writer for one term of leadership: a writer that stopped remembers what it was last told, which another leader may
+ * have overtaken since.
+ */
+export function northboundOf(options: OvnOptions, clock: Clock, logger: Logger): NorthboundPort {
+  const { mode, remotes, tlsDirectory, clusterId } = options;
+  if (mode === 'off' || remotes.length === 0) return noNorthbound;
+  const file = (name: string) => ({ file: join(tlsDirectory ?? '', name) });
+  const tls = { ca: file('ca.crt'), certificate: file('tls.crt'), privateKey: file('tls.key') };
+  const remote = { remotes: remotes.join(','), clock, logger, ...(tlsDirectory === undefined ? {} : { tls }) };
+  return new Northbound({ connect: connectNorthbound(remote), clock, logger, clusterId, mode });
+}

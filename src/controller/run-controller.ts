@@ -26,7 +26,7 @@ import {
 import { type ControllerCaches, controllerCaches } from './controller-caches.ts';
 import { registerControllerMetrics } from './controller-metrics.ts';
 import { LeaderTerm } from './leader-term.ts';
-import { type NorthboundPort, noNorthbound } from './northbound-port.ts';
+import { type NorthboundPort, noNorthbound, northboundOf } from './northbound-port.ts';
 import type { ControllerOptions } from './options.ts';
 import { keepSpeakerKey } from './speaker-key.ts';
 
@@ -38,7 +38,8 @@ export interface ControllerSurroundings {
   cluster?: ClusterConfig;
   /** What requests go through; default: the client itself. */
   wrapClient?: (client: KubeClient) => KubeClient;
-  northbound?: NorthboundPort;
+  /** The OVN writer of one term; default: what the options say. */
+  northbound?: () => NorthboundPort;
   electionTiming?: Pick<LeaderElectionOptions, 'leaseMs' | 'renewDeadlineMs' | 'retryMs'>;
   /** Called when the process serves HTTP, with its port. */
   onListening?: (port: number) => void;
@@ -57,7 +58,7 @@ export async function runController(
   surroundings: ControllerSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
-  const { logger, clock = systemClock, northbound = noNorthbound } = surroundings;
+  const { logger, clock = systemClock } = surroundings;
   const cluster = surroundings.cluster ?? (await reachCluster(options, clock));
   const plainClient = new KubeClient(cluster, { fieldManager: controllerName, clock, logger });
   const client = surroundings.wrapClient?.(plainClient) ?? plainClient;
@@ -81,6 +82,7 @@ export async function runController(
     ...surroundings.electionTiming,
   });
   let term: LeaderTerm | undefined;
+  let northbound = noNorthbound;
   const registry = new MetricRegistry();
   registerProcessMetrics(registry, version);
   registerControllerMetrics(registry, {
@@ -92,6 +94,7 @@ export async function runController(
   });
 
   const lead = async (leadership: Leadership) => {
+    northbound = surroundings.northbound?.() ?? northboundOf(options.ovn, clock, logger);
     term = new LeaderTerm({
       client,
       caches,
@@ -123,6 +126,7 @@ export async function runController(
       if (failed && !leadership.signal.aborted) throw failed.reason;
     } finally {
       term = undefined;
+      northbound = noNorthbound;
     }
   };
 
