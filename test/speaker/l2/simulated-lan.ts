@@ -100,6 +100,7 @@ export class SimulatedLan {
   readonly #silence = new Map<string, { currentMs: number; longestMs: number }>();
   /** Off for tests with thousands of addresses, which look at `ownerChanges` instead. */
   readonly #accounts: boolean;
+  #accountedMs = this.nowMs;
   #boots = 0;
   #macs = 0;
 
@@ -287,10 +288,10 @@ export class SimulatedLan {
     for (;;) {
       const item = this.#events.popDue(endMs);
       if (!item) break;
-      this.#account(Math.max(item.dueMs, this.nowMs));
+      this.nowMs = Math.max(item.dueMs, this.nowMs);
       item.value();
     }
-    this.#account(endMs);
+    this.nowMs = endMs;
   }
 
   /** Lets time pass until the condition holds; how long that took. @throws RangeError after `atMostMs` */
@@ -336,21 +337,20 @@ export class SimulatedLan {
     );
   }
 
-  #answers(node: SimulatedNode, address: string): boolean {
-    return node.running && !node.paused && node.linkUp && this.nowMs < node.gateUntilMs && node.answersFor.has(address);
+  #answers(node: SimulatedNode, address: string, atMs = this.nowMs): boolean {
+    return node.running && !node.paused && node.linkUp && atMs < node.gateUntilMs && node.answersFor.has(address);
   }
 
-  /** Integrates overlaps and silences from the last event up to `untilMs`, with everything as it was in between. */
-  #account(untilMs = this.nowMs): void {
-    const fromMs = this.nowMs;
-    if (!this.#accounts || untilMs === fromMs) {
-      this.nowMs = untilMs;
-      return;
-    }
+  /** Integrates overlaps and silences up to now, everything having been the same since the last call. */
+  #account(): void {
+    const fromMs = this.#accountedMs;
+    const untilMs = this.nowMs;
+    this.#accountedMs = untilMs;
+    if (!this.#accounts || untilMs === fromMs) return;
     const addresses = new Set<string>();
     for (const node of this.nodes.values()) for (const address of node.desired.keys()) addresses.add(address);
     for (const address of addresses) {
-      const answering = [...this.nodes.values()].filter((node) => this.#answers(node, address));
+      const answering = [...this.nodes.values()].filter((node) => this.#answers(node, address, fromMs));
       const lastMs = Math.max(fromMs, ...answering.map((node) => Math.min(untilMs, node.gateUntilMs)));
       this.#silent(address, untilMs - lastMs, lastMs > fromMs);
       for (const island of new Set(answering.map((node) => node.island))) {
@@ -361,7 +361,6 @@ export class SimulatedLan {
       if (answering.length < 2)
         for (const [key, overlap] of this.#open) if (overlap.address === address) this.#end(key);
     }
-    this.nowMs = untilMs;
   }
 
   #silent(address: string, ms: number, interrupted: boolean): void {
@@ -411,29 +410,34 @@ export class SimulatedLan {
   }
 
   #step(node: SimulatedNode, event: SegmentEvent): void {
-    this.#account();
     const { state } = node;
     let unsent = false;
     for (const effect of step(state, event, this.nowMs)) {
       switch (effect.kind) {
         case 'close-gate':
+          this.#account();
           node.gateUntilMs = 0;
           break;
         case 'send':
           if (!node.linkUp) unsent ||= effect.gateUntilMs !== undefined;
           else {
-            if (effect.gateUntilMs !== undefined) node.gateUntilMs = effect.gateUntilMs;
+            if (effect.gateUntilMs !== undefined) {
+              this.#account();
+              node.gateUntilMs = effect.gateUntilMs;
+            }
             this.#send(node, effect.to, { kind: 'message', message: this.#copy(effect.message) });
             this.onMessage?.(node, effect.message);
           }
           break;
         case 'own':
+          this.#account();
           for (const address of effect.addresses) {
             node.answersFor.add(address);
             this.#note(address, node, 'own');
           }
           break;
         case 'disown':
+          this.#account();
           for (const address of effect.addresses) {
             node.answersFor.delete(address);
             this.#note(address, node, 'disown');
