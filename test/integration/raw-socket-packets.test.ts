@@ -83,6 +83,11 @@ suite(`packet sockets on a veth pair${reason === undefined ? '' : ` (skipped: ${
     });
   });
 
+  test('the addon itself survives any argument, and what is dropped is closed by the collector', async () => {
+    expect(await namespace.run('strangeArguments')).toMatchObject({ thrown: true });
+    expect(await namespace.run('forgotten')).toEqual({ most: 100, left: 0 });
+  });
+
   test('workers ended in the middle of a flood leave no descriptor behind', async () => {
     expect(await namespace.run('workers')).toEqual({ leaked: 0, sockets: 0 });
   });

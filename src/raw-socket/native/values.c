@@ -58,7 +58,8 @@ bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length)
     throw_argument(env, "expected a Uint8Array");
     return false;
   }
-  *bytes = data;
+  static uint8_t nothing[1];
+  *bytes = data != NULL ? data : nothing;
   return true;
 }
 

@@ -1,11 +1,12 @@
 /** Runs one scenario and prints what it returns as the last line: `node run.ts NAME`. */
+import * as addon from './addon-scenarios.ts';
 import * as gate from './gate-scenarios.ts';
 import * as links from './link-scenarios.ts';
 import * as packets from './packet-scenarios.ts';
 import * as sockets from './socket-scenarios.ts';
 
 type Scenario = () => unknown;
-const scenarios: Readonly<Record<string, Scenario>> = { ...packets, ...gate, ...links, ...sockets };
+const scenarios: Readonly<Record<string, Scenario>> = { ...addon, ...packets, ...gate, ...links, ...sockets };
 
 const name = process.argv[2] ?? '';
 const scenario = scenarios[name];
