@@ -1,3 +1,4 @@
+import { Agent as PlainAgent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
@@ -104,13 +105,15 @@ export class Connection {
 
   async #openTo(server: URL): Promise<Link> {
     const { agent } = this.#config;
-    if (agent) return new Http1Link(server, agent);
-    if (server.protocol === 'http:') return new Http1Link(server);
+    const { clock, connectTimeoutMs, ping } = this.#options;
+    const pooled = { keepAlive: true, maxFreeSockets: 4 };
+    if (agent) return new Http1Link(server, agent, clock);
+    if (server.protocol === 'http:') return new Http1Link(server, new PlainAgent(pooled), clock, connectTimeoutMs);
     const tls = tlsOptions(server, await this.#config.tls());
     const socket = await this.#secure(server, tls);
-    if (socket.alpnProtocol === 'h2') return new Http2Link(server, socket, this.#options.clock, this.#options.ping);
+    if (socket.alpnProtocol === 'h2') return new Http2Link(server, socket, clock, ping);
     socket.destroy();
-    return new Http1Link(server, new TlsAgent({ ...tls, keepAlive: true, maxFreeSockets: 4 }));
+    return new Http1Link(server, new TlsAgent({ ...tls, ...pooled }), clock, connectTimeoutMs);
   }
 
   #secure(server: URL, tls: ConnectionOptions): Promise<TLSSocket> {

@@ -1,5 +1,6 @@
-import { type Agent, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
+import { type Agent, type ClientRequest, type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
+import type { Clock } from '../base/index.ts';
 import { type HttpRequest, type HttpResponse, type Link, pathOn, readBody, StaleLinkError } from './http-exchange.ts';
 import { KubeError } from './kube-error.ts';
 
@@ -8,12 +9,19 @@ export class Http1Link implements Link {
   readonly server: URL;
   readonly #agent: Agent;
   readonly #inFlight = new Set<(cause: Error) => void>();
+  readonly #clock: Clock;
+  readonly #connectTimeoutMs: number | undefined;
   #retired = false;
 
-  /** `agent` belongs to this link and is destroyed with it. */
-  constructor(server: URL, agent: Agent = new PlainAgent({ keepAlive: true, maxFreeSockets: 4 })) {
+  /**
+   * `agent` belongs to this link and is destroyed with it. Without `connectTimeoutMs` the agent is left to limit its
+   * connecting itself, as one for a proxy must: nobody else can tell when it is done.
+   */
+  constructor(server: URL, agent: Agent, clock: Clock, connectTimeoutMs?: number) {
     this.server = server;
     this.#agent = agent;
+    this.#clock = clock;
+    this.#connectTimeoutMs = connectTimeoutMs;
   }
 
   get usable(): boolean {
@@ -52,6 +60,7 @@ export class Http1Link implements Link {
       const end = (cause: Error) => outgoing.destroy(cause);
       this.#inFlight.add(end);
       signal.addEventListener('abort', onAbort, { once: true });
+      this.#limitConnect(outgoing);
       outgoing.on('error', (cause) => {
         if (signal.aborted) reject(signal.reason);
         else if (outgoing.reusedSocket) reject(new StaleLinkError(text, cause));
@@ -80,6 +89,19 @@ export class Http1Link implements Link {
         });
       });
       outgoing.end(body);
+    });
+  }
+
+  /** Ends the request when its new connection is not made in time. */
+  #limitConnect(outgoing: ClientRequest): void {
+    const ms = this.#connectTimeoutMs;
+    if (ms === undefined) return;
+    outgoing.once('socket', (socket) => {
+      if (outgoing.reusedSocket) return;
+      const text = `cannot connect to ${this.server.origin}: no answer in ${ms} ms`;
+      const timer = this.#clock.setTimer(ms, () => outgoing.destroy(new KubeError('Network', text)));
+      const made = this.server.protocol === 'https:' ? 'secureConnect' : 'connect';
+      for (const event of [made, 'close']) socket.once(event, () => timer.cancel());
     });
   }
 }

@@ -70,9 +70,10 @@ export class ObjectStore<T extends KubeObject, Index extends string = string> im
     return this.#resolve(this.keysBy(index, value));
   }
 
-  /** Adds or replaces one object. */
+  /** Adds or replaces one object. The same version of it changes nothing: the one at hand is kept. */
   set(key: string, object: T): Change<T>[] {
     const old = this.#objects.get(key);
+    if (old && sameVersion(old, object)) return [];
     if (old) this.#unindex(key, old);
     this.#objects.set(key, object);
     this.#index(this.#indexes, key, object);
@@ -91,14 +92,22 @@ export class ObjectStore<T extends KubeObject, Index extends string = string> im
   replace(objects: Map<string, T>): Change<T>[] {
     const before = this.#objects;
     const indexes = this.#emptyIndexes();
-    for (const [key, object] of objects) this.#index(indexes, key, object);
+    for (const [key, object] of objects) {
+      const old = before.get(key);
+      const kept = old && sameVersion(old, object) ? old : object;
+      if (kept !== object) objects.set(key, kept);
+      this.#index(indexes, key, kept);
+    }
     this.#objects = objects;
     this.#indexes = indexes;
     const changes: Change<T>[] = [];
     for (const [key, old] of before) {
       if (!objects.has(key)) changes.push({ type: 'deleted', key, old, fromList: true });
     }
-    for (const [key, object] of objects) changes.push(...difference(key, before.get(key), object, true));
+    for (const [key, object] of objects) {
+      const old = before.get(key);
+      if (old !== object) changes.push(...difference(key, old, object, true));
+    }
     return changes;
   }
 
@@ -138,6 +147,11 @@ export class ObjectStore<T extends KubeObject, Index extends string = string> im
   }
 }
 
+function sameVersion(old: KubeObject, object: KubeObject): boolean {
+  const { uid, resourceVersion } = object.metadata;
+  return resourceVersion !== undefined && old.metadata.resourceVersion === resourceVersion && old.metadata.uid === uid;
+}
+
 function difference<T extends KubeObject>(key: string, old: T | undefined, object: T, fromList: boolean): Change<T>[] {
   if (!old) return [{ type: 'added', key, object, fromList }];
   if (old.metadata.uid !== object.metadata.uid) {
@@ -146,7 +160,5 @@ function difference<T extends KubeObject>(key: string, old: T | undefined, objec
       { type: 'added', key, object, fromList },
     ];
   }
-  const { resourceVersion } = object.metadata;
-  if (resourceVersion !== undefined && old.metadata.resourceVersion === resourceVersion) return [];
   return [{ type: 'modified', key, object, old, fromList }];
 }

@@ -2,6 +2,7 @@ import type { ReflectorReason } from './watch-ending.ts';
 
 /** For readiness, metrics and status pages. */
 export interface ReflectorStatus {
+  /** `waiting`: between two watches, or for the next try. */
   phase: 'idle' | 'listing' | 'watching' | 'waiting' | 'stopped';
   /** A full list was committed at least once; stays true while disconnected. */
   synced: boolean;

@@ -44,8 +44,8 @@ export interface ReflectorTiming {
   watchMs: number;
   /** Silence (no events, no bookmarks) after which a watch is dead. Default 150 s: bookmarks come each minute. */
   idleMs: number;
-  /** The same while the first objects are awaited. Default 15 s. */
-  initialIdleMs: number;
+  /** The same while an answer, or the end of the initial objects, is awaited. Default 15 s. */
+  openIdleMs: number;
   /** A server that did not know watch-list is asked again after this. Default 10 minutes. */
   watchListRetryMs: number;
   /** First pause after a failure, before jitter of up to the same again. Default 250. */
@@ -59,7 +59,7 @@ export interface ReflectorTiming {
 const defaultTiming: ReflectorTiming = {
   watchMs: 300_000,
   idleMs: 150_000,
-  initialIdleMs: 15_000,
+  openIdleMs: 15_000,
   watchListRetryMs: 600_000,
   backoffInitialMs: 250,
   backoffMaximumMs: 15_000,
@@ -94,7 +94,7 @@ export class Reflector<T extends KubeObject> {
   readonly #backoff: Backoff;
   readonly #name: string;
   #watchListRefusedMs: number | undefined;
-  #delivered = false;
+  #suspects = 0;
   readonly #status: ReflectorStatus = { ...initialStatus };
 
   constructor(sink: ReflectorSink<T>, options: ReflectorOptions<T>) {
@@ -119,7 +119,7 @@ export class Reflector<T extends KubeObject> {
     while (!signal.aborted) {
       const ending = await this.#attempt(signal);
       if (signal.aborted) break;
-      const step = afterEnding(ending, status.failures);
+      const step = afterEnding(ending, { failures: status.failures, suspects: this.#suspects });
       this.#account(ending, step);
       await this.#pause(step, signal);
     }
@@ -132,7 +132,9 @@ export class Reflector<T extends KubeObject> {
     const status = this.#status;
     if (step.healthy) this.#backoff.reset();
     if (step.next === 'list') status.resourceVersion = undefined;
-    status.failures = ending.kind !== 'failed' ? 0 : this.#delivered || step.healthy ? 1 : status.failures + 1;
+    const failures = step.healthy ? 0 : status.failures;
+    status.failures = ending.kind === 'failed' ? failures + 1 : 0;
+    this.#suspects = step.suspect ? this.#suspects + 1 : 0;
     status.reason = step.reason;
     if (ending.kind !== 'failed') return;
     status.message = describeError(ending.error);
@@ -144,7 +146,6 @@ export class Reflector<T extends KubeObject> {
   async #pause(step: NextStep, signal: AbortSignal): Promise<void> {
     const pauseMs = Math.max(step.backoff ? this.#backoff.next() : 0, step.atLeastMs);
     if (pauseMs === 0) return;
-    this.#status.phase = 'waiting';
     await this.#options.clock.sleep(pauseMs, signal).catch(() => {});
   }
 
@@ -153,7 +154,6 @@ export class Reflector<T extends KubeObject> {
     const { clock } = this.#options;
     const status = this.#status;
     const startedMs = clock.monotonicMs();
-    this.#delivered = false;
     try {
       if (status.resourceVersion !== undefined) return await this.#watch(signal, status.resourceVersion);
       status.phase = 'listing';
@@ -171,6 +171,7 @@ export class Reflector<T extends KubeObject> {
     } catch (error) {
       return { kind: 'failed', durationMs: clock.monotonicMs() - startedMs, error };
     } finally {
+      status.phase = 'waiting';
       status.disconnectedSinceMs ??= clock.monotonicMs();
     }
   }
@@ -209,11 +210,12 @@ export class Reflector<T extends KubeObject> {
   /** Opens a watch at `resourceVersion`, or one that begins with all objects when there is none. */
   async #watch(signal: AbortSignal, resourceVersion: string | undefined): Promise<Ending> {
     const { client, resource, clock, selection } = this.#options;
-    const { idleMs, initialIdleMs, watchMs } = this.#timing;
+    const { idleMs, openIdleMs, watchMs } = this.#timing;
     const startedMs = clock.monotonicMs();
     const seconds = Math.max(1, Math.round((watchMs * (1 + this.#random())) / 1000));
     let list = resourceVersion === undefined ? this.#sink.begin() : undefined;
-    const guard = new WatchGuard(clock, signal, list ? initialIdleMs : idleMs, seconds * 1000 + endGraceMs);
+    const guard = new WatchGuard(clock, signal, openIdleMs, seconds * 1000 + endGraceMs);
+    let opened = false;
     try {
       const events = client.watch<T>(resource, {
         ...selection,
@@ -222,9 +224,13 @@ export class Reflector<T extends KubeObject> {
         timeoutSeconds: seconds,
         signal: guard.signal,
         onOpen: () => {
-          guard.heard();
+          opened = true;
           this.#heard();
-          if (!list) this.#watching();
+          if (list) guard.heard();
+          else {
+            guard.allow(idleMs);
+            this.#watching();
+          }
         },
         onData: () => {
           guard.heard();
@@ -246,7 +252,8 @@ export class Reflector<T extends KubeObject> {
           this.#watching();
         }
         if (list) continue;
-        this.#delivered = true;
+        this.#status.failures = 0;
+        this.#suspects = 0;
         this.#status.resourceVersion = event.object.metadata.resourceVersion;
       }
       if (list) throw new KubeError('Network', `watch ${this.#name}: ended before all objects had come`);
@@ -257,7 +264,7 @@ export class Reflector<T extends KubeObject> {
       if (list && (guard.silent || isKubeError(thrown, 'Invalid', 'BadRequest', 'Internal'))) {
         throw new WatchListUnsupportedError(thrown);
       }
-      if (guard.silent) return { kind: 'silent', durationMs: clock.monotonicMs() - startedMs };
+      if (guard.silent && opened) return { kind: 'silent', durationMs: clock.monotonicMs() - startedMs };
       throw thrown;
     } finally {
       guard.dispose();

@@ -35,6 +35,8 @@ export interface NextStep {
   atLeastMs: number;
   /** The back-off begins anew: the connection had been good. */
   healthy: boolean;
+  /** The data or the version was to blame. */
+  suspect: boolean;
   reason: ReflectorReason;
 }
 
@@ -42,23 +44,31 @@ export interface NextStep {
 const healthyMs = 30_000;
 /** A watch that the server ended before this was refused rather than served, ms. */
 const veryShortMs = 1_000;
-/** So many attempts in a row that bring nothing and blame the data or the version end in a new list. */
+/** So many attempts in a row that blame the data or the version end in a new list. */
 const suspectStreak = 2;
 
-/** `streak`: attempts that failed in a row before this one, none of which delivered an event. */
-export function afterEnding(ending: Ending, streak: number): NextStep {
+/** What came before, since an event was last delivered. */
+export interface Streak {
+  /** Attempts that failed in a row. */
+  failures: number;
+  /** Those of them, at the end, that blamed the data or the version. */
+  suspects: number;
+}
+
+export function afterEnding(ending: Ending, before: Streak): NextStep {
   const healthy = ending.durationMs >= healthyMs;
-  const step: NextStep = { next: 'resume', backoff: true, atLeastMs: 0, healthy, reason: 'Closed' };
+  const step: NextStep = { next: 'resume', backoff: true, atLeastMs: 0, healthy, suspect: false, reason: 'Closed' };
   if (ending.kind === 'closed') return { ...step, backoff: ending.durationMs < veryShortMs };
   if (ending.kind === 'silent') return { ...step, backoff: false, reason: 'Silent' };
   const { error } = ending;
   const reason = reasonOf(error);
   const atLeastMs = isKubeError(error) ? (error.retryAfterMs ?? 0) : 0;
   // History gone: all objects must be read again, at once if this is the first trouble.
-  if (reason === 'Expired') return { ...step, next: 'list', backoff: streak > 0, atLeastMs, reason };
+  if (reason === 'Expired') return { ...step, next: 'list', backoff: before.failures > 0, atLeastMs, reason };
   // A version the server has not reached: it lags (soon over), or was restored from a backup (never over).
   const suspect = reason === 'BadData' || isTooLargeResourceVersion(error);
-  return { ...step, next: suspect && streak + 1 >= suspectStreak ? 'list' : 'resume', atLeastMs, reason };
+  const next = suspect && before.suspects + 1 >= suspectStreak ? 'list' : 'resume';
+  return { ...step, next, atLeastMs, suspect, reason };
 }
 
 /** The reason that a failure gives. Anything that is not a KubeError came from handling the data. */

@@ -341,11 +341,15 @@ export class FakeApiServer {
       writing = false;
     };
     const matches = matcher(target, query);
+    let stop = () => {};
     const watch: OpenWatch = {
       response,
       bookmarks: query.get('allowWatchBookmarks') === 'true',
       path: resourcePath(target.resource),
-      end: () => response.end(),
+      end: () => {
+        stop();
+        response.end();
+      },
       send: (value) => {
         pending.push(`${JSON.stringify(value)}\n`);
         drain().catch(() => {});
@@ -396,7 +400,7 @@ export class FakeApiServer {
       }
       for (const event of events) tell(event);
     }
-    const stop = collection.watch(tell);
+    stop = collection.watch(tell);
     this.#watches.add(watch);
     response.once('close', () => {
       stop();
