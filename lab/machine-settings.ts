@@ -13,14 +13,24 @@ const changedByKubelet = [
   'vm/panic_on_oom',
 ];
 
-/** Remembers the machine's settings, once, before the first kubelet starts. */
+/** What a machine gives by default is too little for several kubelets and containerds: each wants dozens of each. */
+const minimums: Readonly<Record<string, number>> = {
+  'fs/inotify/max_user_instances': 1024,
+  'fs/inotify/max_user_watches': 262_144,
+};
+
+/** Remembers the machine's settings, once, before the first kubelet starts, and raises those that are too low. */
 export function rememberSettings(lab: Pick<Lab, 'root'>): void {
   updateState(lab.root, (state) => {
     if (Object.keys(state.sysctls).length > 0) return state;
-    const present = changedByKubelet.filter((name) => existsSync(join('/proc/sys', name)));
+    const present = [...changedByKubelet, ...Object.keys(minimums)].filter((name) => existsSync(join('/proc/sys', name)));
     const values = present.map((name) => [name, readFileSync(join('/proc/sys', name), 'utf8').trim()]);
     return { ...state, sysctls: Object.fromEntries(values) };
   });
+  for (const [name, minimum] of Object.entries(minimums)) {
+    const path = join('/proc/sys', name);
+    if (existsSync(path) && Number(readFileSync(path, 'utf8')) < minimum) writeFileSync(path, `${minimum}\n`);
+  }
 }
 
 /** Puts them back. */
