@@ -45,6 +45,8 @@ export interface ControllerSurroundings {
   onListening?: (port: number) => void;
 }
 
+/** Every step of a reconcile ends by itself much earlier: one that takes this long never will. */
+const stuckMs = 120_000;
 /** Events of so many Services are remembered for counting. */
 const eventCapacity = 10_000;
 
@@ -130,7 +132,11 @@ export async function runController(
     }
   };
 
-  const http = await serveHttp({ port: options.httpPort, routes: routes(caches, registry), logger });
+  const http = await serveHttp({
+    port: options.httpPort,
+    routes: routes(caches, registry, () => term?.report.queue.longestRunningMs ?? 0),
+    logger,
+  });
   surroundings.onListening?.(http.port);
   const lifecycle = new Lifecycle(clock, logger);
   for (const [name, cache] of Object.entries(caches)) lifecycle.start({ name, run: (stop) => cache.run(stop) });
@@ -150,9 +156,19 @@ async function reachCluster(options: ControllerOptions, clock: Clock): Promise<C
   return inClusterConfig({ environment: process.env, clock });
 }
 
-function routes(caches: ControllerCaches, registry: MetricRegistry): Record<string, HttpRoute> {
+function routes(
+  caches: ControllerCaches,
+  registry: MetricRegistry,
+  longestReconcileMs: () => number,
+): Record<string, HttpRoute> {
   return {
-    '/healthz': { answer: () => ({ body: 'ok\n' }) },
+    '/healthz': {
+      answer() {
+        const runningMs = longestReconcileMs();
+        if (runningMs < stuckMs) return { body: 'ok\n' };
+        return { status: 500, body: `a Service has been worked on for ${Math.round(runningMs / 1000)} s\n` };
+      },
+    },
     '/readyz': {
       answer() {
         const missing = Object.values(caches).filter(({ status }) => !status.synced);

@@ -26,7 +26,9 @@ export class ControllerCluster {
   }
 
   static async start(): Promise<ControllerCluster> {
-    const cluster = new ControllerCluster(await startControlPlane());
+    const cluster = new ControllerCluster(
+      await startControlPlane({ apiServerArguments: ['--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112'] }),
+    );
     await cluster.installDefinitions();
     await cluster.client.create(resources.namespaces, { metadata: { name: 'ovenbird-system' } });
     return cluster;

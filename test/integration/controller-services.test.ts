@@ -283,6 +283,23 @@ suite('the controller against a real API server', () => {
     expect(new Set(all).size).toBe(3);
   });
 
+  test('two families: what there is comes at once, the rest with the pool, and it goes with the family', async () => {
+    await cluster.pool('a', ['192.0.2.10-192.0.2.19']);
+    begin();
+    const ipFamilies = ['IPv6' as const, 'IPv4' as const];
+    await cluster.service('prefers', { spec: { ipFamilyPolicy: 'PreferDualStack', ipFamilies } });
+    await cluster.service('requires', { spec: { ipFamilyPolicy: 'RequireDualStack' } });
+    expect(ipsOf(await refused('prefers', 'AllocatedPartially'))).toEqual(['192.0.2.10']);
+    expect(ipsOf(await refused('requires', 'FamilyNotInPool'))).toEqual([]);
+    await cluster.pool('b', ['2001:db8::/64']);
+    expect(ipsOf(await refused('prefers', 'Allocated'))).toEqual(['2001:db8::', '192.0.2.10']);
+    expect(ipsOf(await refused('requires', 'Allocated'))).toEqual(['192.0.2.11', '2001:db8::1']);
+    await cluster.patch('requires', { spec: { ipFamilyPolicy: 'SingleStack' } });
+    const single = await cluster.until('requires', (service) => ipsOf(service).length === 1);
+    expect(ipsOf(single)).toEqual(['192.0.2.11']);
+    expect(single.metadata.annotations?.['ovenbird.dev/ip-allocated-from-pool']).toBe('a');
+  });
+
   test('an advertisement of a pool that does not exist says so, and is fine when the pool comes', async () => {
     begin();
     await cluster.client.create(l2Advertisements, { metadata: { name: 'l2' }, spec: { ipAddressPools: ['a'] } });
