@@ -1,4 +1,3 @@
-import { setImmediate as yieldToEventLoop } from 'node:timers/promises';
 import { type Clock, type Logger, type Random, silentLogger, systemClock, type Timer } from '../base/index.ts';
 import { deadline } from './deadline.ts';
 import { DelayHeap } from './delay-heap.ts';
@@ -175,8 +174,8 @@ export class WorkQueue {
         continue;
       }
       await this.#process(key, reconcile, signal);
-      if (this.#clock.monotonicMs() - this.#sliceStartedMs >= sliceMs) {
-        await yieldToEventLoop();
+      if (!signal.aborted && this.#clock.monotonicMs() - this.#sliceStartedMs >= sliceMs) {
+        await this.#clock.sleep(0, signal).catch(() => {});
         this.#sliceStartedMs = this.#clock.monotonicMs();
       }
     }
