@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { type Clock, describeError, type Logger, type Random } from '../../base/index.ts';
+import { type Clock, describeError, type Logger, type Random, type Timer } from '../../base/index.ts';
 import { Address, compareAddresses } from '../../net/index.ts';
 import type { LinkEvent } from '../../raw-socket/index.ts';
 import { clusterNumber, HeartbeatAuth, type KeyRing } from './heartbeat-auth.ts';
 import { chooseInterfaces, interfaceProblem, isExcluded } from './interface-choice.ts';
 import { type AnnounceInterface, InterfaceTable } from './interface-table.ts';
-import type { Ownership } from './ownership-report.ts';
+import type { Ownership, OwnershipReason } from './ownership-report.ts';
 import type { DesiredAddress } from './segment.ts';
 import { type SegmentIo, type SegmentReceiver, type SegmentReport, SegmentRuntime } from './segment-runtime.ts';
 import type { L2Timing } from './timing.ts';
@@ -77,6 +77,9 @@ export class Layer2 {
   readonly #table = new InterfaceTable();
   readonly #segments = new Map<number, Segment>();
   readonly #placements = new Map<string, Placement>();
+  /** Why interfaces could not be opened, by index. */
+  readonly #failures = new Map<number, string>();
+  #retry: Timer | undefined;
   #interfaces: AnnounceInterface[] = [];
   #synced = false;
   #refreshing = false;
@@ -178,6 +181,7 @@ export class Layer2 {
 
   close(): void {
     this.#closed = true;
+    this.#retry?.cancel();
     for (const { runtime } of this.#segments.values()) runtime.close();
     this.#segments.clear();
   }
@@ -214,12 +218,11 @@ export class Layer2 {
 
   /** Interfaces that could not be opened the last time. */
   #replaceMissing(): void {
-    for (const { segments } of this.#placements.values()) {
-      if (segments.some((index) => !this.#segments.has(index))) {
-        this.#placeAll();
-        return;
-      }
-    }
+    const missing = [...this.#placements.values()].some(
+      ({ segments, problem: why }) =>
+        why?.reason.code === 'InterfaceUnusable' || segments.some((index) => !this.#segments.has(index)),
+    );
+    if (missing) this.#placeAll();
   }
 
   /** Decides where an address goes and notes what that changes. True when anything does. */
@@ -233,12 +236,13 @@ export class Layer2 {
     const parsed = Address.tryParse(address);
     const decided = this.#decide(assignment, parsed);
     const segments = decided.links.filter((index) => this.#segment(index) !== undefined);
-    const sameProblem = before?.problem?.reason.message === decided.problem?.reason.message;
+    const problem = decided.problem ?? (segments.length === 0 ? this.#unusable(decided.links) : undefined);
+    const sameProblem = before?.problem?.reason.message === problem?.reason.message;
     this.#placements.set(address, {
       assignment,
       family: parsed?.family ?? 4,
       segments,
-      problem: decided.problem,
+      problem,
       sinceMs: before && sameProblem ? before.sinceMs : this.#options.clock.monotonicMs(),
     });
     let changed = !sameProblem;
@@ -260,11 +264,6 @@ export class Layer2 {
     { address, interfaces }: Assignment,
     parsed: Address | undefined,
   ): { links: readonly number[]; problem: Ownership | undefined } {
-    const problem = (code: 'NoInterface' | 'UnsupportedFamily', message: string): Ownership => ({
-      role: 'none',
-      epoch: 0,
-      reason: { code, message },
-    });
     if (!parsed) return { links: [], problem: problem('UnsupportedFamily', `"${address}" is no address`) };
     if (parsed.family === 6) {
       const message = `${address} is an IPv6 address; announce it by BGP, layer 2 announces IPv4 only`;
@@ -275,6 +274,13 @@ export class Layer2 {
     const choice = chooseInterfaces(parsed, interfaces, this.#interfaces);
     if (choice.kind === 'none') return { links: [], problem: problem('NoInterface', choice.message) };
     return { links: choice.interfaces.map(({ index }) => index), problem: undefined };
+  }
+
+  /** Why none of the chosen interfaces is in use. */
+  #unusable(links: readonly number[]): Ownership {
+    if (this.#resigning) return problem('Resigning', 'the speaker of this node is stopping');
+    const failures = links.map((index) => this.#failures.get(index) ?? `interface ${index} cannot be opened`);
+    return problem('InterfaceUnusable', `${failures.join('; ')}; trying again`);
   }
 
   #deliver(changes: ReadonlyMap<number, { set: DesiredAddress[]; remove: string[] }>): void {
@@ -327,12 +333,17 @@ export class Layer2 {
       });
       const segment = { link, runtime, wanted: new Set<string>() };
       this.#segments.set(index, segment);
+      this.#failures.delete(index);
       runtime.setLink(link.working);
       logger.info({ mac: link.mac.toString(16) }, 'announcing on this interface');
       return segment;
     } catch (thrown) {
       logger.warn({ error: describeError(thrown) }, 'the interface cannot be used now; trying again');
-      clock.setTimer(reopenMs, () => this.#refreshInterfaces());
+      this.#failures.set(index, `${link.name}: ${describeError(thrown)}`);
+      this.#retry ??= clock.setTimer(reopenMs, () => {
+        this.#retry = undefined;
+        this.#refreshInterfaces();
+      });
       return undefined;
     }
   }
@@ -352,6 +363,10 @@ export class Layer2 {
     resigning?.left.delete(index);
     if (resigning?.left.size === 0) resigning.done();
   }
+}
+
+function problem(code: OwnershipReason, message: string): Ownership {
+  return { role: 'none', epoch: 0, reason: { code, message } };
 }
 
 function changeOf(

@@ -22,6 +22,7 @@ export const ownershipReasons = {
   NotEligible: 'This node may not announce the address.',
   LinkDown: 'The interface is down or has no carrier.',
   Resigning: 'The speaker of this node is stopping.',
+  InterfaceUnusable: 'The interface cannot be opened; the speaker keeps trying.',
   NoInterface: 'No interface of this node fits the address.',
   UnsupportedFamily: 'Addresses of this family are not announced on layer 2.',
 } as const;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import type { Message } from '../../../src/speaker/l2/heartbeat-message.ts';
 import { SimulatedLan } from './simulated-lan.ts';
 
 const vip = '192.0.2.100';
@@ -235,6 +236,21 @@ describe('planned moves', () => {
     expect(lan.answerers(vip)).toEqual([]);
   });
 
+  test('nodes that said goodbye are missed by nobody: the last one does not think that it is cut off', () => {
+    const { lan, owner, others } = settled();
+    const [last = '', second = ''] = others;
+    for (const name of [owner, second]) {
+      lan.resign(name);
+      lan.run(100);
+      lan.kill(name);
+    }
+    lan.run(2_000);
+    expect(lan.answerers(vip)).toEqual([last]);
+    lan.desire('192.0.2.101', names);
+    lan.run(5);
+    expect(lan.answerers('192.0.2.101')).toEqual([last]);
+  });
+
   test('an owner that may not own any more is replaced without a gap, whoever hears of it first', () => {
     for (const order of [0, 1]) {
       const { lan, owner, others } = settled();
@@ -344,6 +360,20 @@ describe('a node that stands still', () => {
     expect(lan.answerers(vip)).not.toContain(owner);
     expect(lan.longestOverlapMs).toBe(0);
     expect(lan.node(owner).state.counters.stalls).toBe(1);
+  });
+
+  test('a little less than the hold time, having missed what was said, does not suspect its peers', () => {
+    const { lan, owner, others } = settled();
+    const [standby = ''] = others;
+    lan.queueLength = 0;
+    for (let i = 0; i < 5; i++) {
+      lan.pause(standby);
+      lan.run(290);
+      lan.resume(standby);
+      lan.run(1_000);
+    }
+    expect(lan.answerers(vip)).toEqual([owner]);
+    expect(lan.node(standby).state.counters).toMatchObject({ probesAnswered: 0, claims: 0, stalls: 0 });
   });
 
   test('does not take its peers for dead when it wakes up', () => {
@@ -481,27 +511,52 @@ describe('links and partitions', () => {
 });
 
 describe('names and keys', () => {
-  test('a recording of an earlier boot changes nothing', () => {
-    const { lan, owner } = settled();
-    const recorded: Parameters<SimulatedLan['inject']>[0][] = [];
+  test('a recording of an earlier boot, proofs of life included, changes nothing', () => {
+    const lan = new SimulatedLan(names);
+    const recorded: Message[] = [];
+    const victim = 'a';
     lan.onMessage = (from, message) => {
-      if (from.name === owner) recorded.push(structuredClone(message));
+      if (from.name === victim) recorded.push(structuredClone(message));
     };
+    lan.startAll();
+    lan.desire(vip, [victim]);
     lan.run(2_000);
     lan.onMessage = undefined;
-    lan.kill(owner);
+    expect(recorded.some(({ body }) => body.kind === 'answer')).toBe(true);
+    lan.kill(victim);
     lan.run(2_000);
-    lan.start(owner);
+    lan.start(victim);
     lan.run(2_000);
-    const [taker] = lan.answerers(vip);
+    lan.desire(vip, names);
+    lan.run(1_000);
+    expect(lan.answerers(vip)).toEqual([victim]);
     const changes = lan.ownerChanges.length;
     for (const message of recorded) {
       lan.inject(message);
-      lan.run(30);
+      lan.run(10);
     }
-    expect(recorded.length).toBeGreaterThan(10);
-    expect(lan.answerers(vip)).toEqual([taker]);
+    expect(lan.answerers(vip)).toEqual([victim]);
     expect(lan.ownerChanges).toHaveLength(changes);
+    for (const { state } of lan.nodes.values()) {
+      expect([...state.peers.keys()]).not.toContain(recorded[0]?.header.boot);
+    }
+  });
+
+  test('a recording of a dead owner does not keep it alive', () => {
+    const { lan, owner } = settled();
+    const recorded: Message[] = [];
+    lan.onMessage = (from, message) => {
+      if (from.name === owner) recorded.push(structuredClone(message));
+    };
+    lan.run(3_000);
+    lan.onMessage = undefined;
+    lan.kill(owner);
+    for (const message of recorded.slice(-20)) {
+      lan.inject(message);
+      lan.run(50);
+    }
+    expect(lan.answerers(vip)).toHaveLength(1);
+    expect(lan.longestGapMs(vip)).toBeLessThanOrEqual(lan.timing.holdMs + 5);
   });
 
   test('two machines with one name do not both answer', () => {
