@@ -23,7 +23,9 @@ const minimums: Readonly<Record<string, number>> = {
 export function rememberSettings(lab: Pick<Lab, 'root'>): void {
   updateState(lab.root, (state) => {
     if (Object.keys(state.sysctls).length > 0) return state;
-    const present = [...changedByKubelet, ...Object.keys(minimums)].filter((name) => existsSync(join('/proc/sys', name)));
+    const present = [...changedByKubelet, ...Object.keys(minimums)].filter((name) =>
+      existsSync(join('/proc/sys', name)),
+    );
     const values = present.map((name) => [name, readFileSync(join('/proc/sys', name), 'utf8').trim()]);
     return { ...state, sysctls: Object.fromEntries(values) };
   });
