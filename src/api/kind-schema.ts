@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { CustomResource } from './names.ts';
 
 /** A column of `kubectl get`. `priority` above 0: shown with `-o wide` only. */
-export interface PrinterColumn {
+interface PrinterColumn {
   name: string;
   type: 'string' | 'integer' | 'boolean' | 'date';
   jsonPath: string;

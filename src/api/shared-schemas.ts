@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** metav1.Condition as the API server checks it in a custom resource's status. */
-export const conditionSchema = z
+const conditionSchema = z
   .object({
     type: z.string().min(1).max(316).describe('What is judged.'),
     status: z.enum(['True', 'False', 'Unknown']).describe('The judgement.'),

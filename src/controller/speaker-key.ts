@@ -3,7 +3,7 @@ import { Backoff, type Clock, describeError, type Logger } from '../base/index.t
 import { isKubeError, type KubeClient, resources } from '../kube/index.ts';
 
 /** Bytes of the key that authenticates the speakers' heartbeats. */
-export const speakerKeyBytes = 32;
+const speakerKeyBytes = 32;
 
 export interface SpeakerKeyOptions {
   client: Pick<KubeClient, 'get' | 'create'>;
