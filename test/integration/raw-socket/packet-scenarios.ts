@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import {
   arpFilter,
   assemble,
+  boottimeMs,
   dropAllFilter,
   ipv4UdpFilter,
   ipv6UdpFilter,
@@ -439,6 +440,8 @@ export function memberships() {
 /** Workers full of open sockets, ended in the middle of a flood, again and again. */
 export async function workers() {
   const descriptors = () => readdirSync('/proc/self/fd').length;
+  // Keeps the addon loaded after the last worker, so that a leak is reported with its place.
+  boottimeMs();
   const flood = new Worker(new URL('./flood-worker.ts', import.meta.url), { workerData: { interface: 'va' } });
   await new Promise((resolve) => flood.once('message', resolve));
   const round = async () => {
