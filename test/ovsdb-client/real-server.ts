@@ -253,7 +253,11 @@ export async function dump(
   const tables: Record<string, Record<string, Record<string, unknown>>> = {};
   for (const line of text.split('\n')) {
     if (line.trim() === '') continue;
-    const { caption, headings, data } = JSON.parse(line) as { caption: string; headings: string[]; data: unknown[][] };
+    const { caption, headings, data } = JSON.parse(line, exactIntegers) as {
+      caption: string;
+      headings: string[];
+      data: unknown[][];
+    };
     const rows: Record<string, Record<string, unknown>> = {};
     for (const cells of data) {
       const row = Object.fromEntries(headings.map((heading, i) => [heading, cells[i]]));
@@ -262,4 +266,10 @@ export async function dump(
     tables[caption.replace(/ table$/, '')] = rows;
   }
   return tables;
+}
+
+/** For JSON.parse: integers that a double cannot hold become bigint, read from the text itself. */
+function exactIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {
+  const isUnsafe = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
+  return isUnsafe && /^-?\d+$/.test(context?.source ?? '') ? BigInt(context?.source ?? '') : value;
 }
