@@ -88,6 +88,8 @@ const stepWith = (values: ReturnType<typeof valuesWith>): fc.Arbitrary<Step> =>
 scenarios.each<['standalone' | 'a cluster']>([['standalone'], ['a cluster']])(
   'the cache against ovsdb-client dump, %s',
   (model) => {
+    // A cluster of ovsdb-server 3.1 never answers a transaction whose difference of a set is larger than the set may be.
+    const step = stepWith(valuesWith(model === 'standalone' ? 3 : 1));
     let server: RealServer;
     let members: Cluster | undefined;
     let writer: Client0;
