@@ -131,19 +131,19 @@ export class Peer {
   }
 
   /** What the server says ("NAME CLIENT-ADDRESS"), or the error code. */
-  tcp(host: string, port: number, timeoutMs = 1500): Promise<string> {
+  tcp(host: string, port: number, timeoutMs = 5000): Promise<string> {
     return this.#text({ do: 'tcp', host, port, timeoutMs });
   }
 
-  udp(host: string, port: number, from: number, timeoutMs = 1000): Promise<string> {
+  udp(host: string, port: number, from: number, timeoutMs = 3000): Promise<string> {
     return this.#text({ do: 'udp', host, port, from, timeoutMs });
   }
 
-  open(as: string, host: string, port: number, timeoutMs = 1500): Promise<string> {
+  open(as: string, host: string, port: number, timeoutMs = 5000): Promise<string> {
     return this.#text({ do: 'open', as, host, port, timeoutMs });
   }
 
-  say(as: string, timeoutMs = 1500): Promise<string> {
+  say(as: string, timeoutMs = 5000): Promise<string> {
     return this.#text({ do: 'say', as, timeoutMs });
   }
 
@@ -162,7 +162,7 @@ export class Peer {
 export async function eventually<Value>(
   ask: () => Promise<Value> | Value,
   wanted: (value: Value) => boolean,
-  timeoutMs = 3000,
+  timeoutMs = 10_000,
 ): Promise<Value> {
   const end = Date.now() + timeoutMs;
   for (;;) {

@@ -48,6 +48,11 @@ export interface HostInputs {
   complete: boolean;
   /** Addresses of this node, as its Node object gives them. */
   nodeAddresses: readonly Address[];
+  /**
+   * Addresses of the other nodes. The overlay sends answers to them straight to that node and not by way of this one, so
+   * their packets to endpoints here are masqueraded even where clients keep their address.
+   */
+  peerAddresses?: readonly Address[];
   /** Ranges of ClusterIPs, routed as a whole. Without any, each ClusterIP gets a route. */
   serviceCidrs: readonly Cidr[];
   /** Gateways on the overlay device (annotation ovn.kubernetes.io/gateway); empty to take those of its routes. */

@@ -62,7 +62,7 @@ export function desiredHostState(
   const { treatments: judged, problems } = treatments(inputs, overlay);
   const routes = desiredRoutes(inputs, overlay);
   return {
-    nft: serviceTable(judged, overlay, options),
+    nft: serviceTable(judged, inputs, overlay, options),
     routes,
     ruleFamilies: ([4, 6] as const).filter((family) => routes.some((route) => route.family === family)),
     healthPorts: healthPorts(inputs, problems),

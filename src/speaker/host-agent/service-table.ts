@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Address, Family } from '../../net/index.ts';
-import type { HostEndpoint } from './host-inputs.ts';
+import type { HostEndpoint, HostInputs } from './host-inputs.ts';
 import type { NftChain, NftSet, NftTable } from './nft-table.ts';
 import type { Overlay } from './overlay.ts';
 import type { Treatment } from './treatment.ts';
@@ -26,10 +26,12 @@ export interface ServiceTableOptions {
  */
 export function serviceTable(
   treatments: readonly Treatment[],
+  { peerAddresses = [] }: Pick<HostInputs, 'peerAddresses'>,
   overlay: Overlay,
   options: ServiceTableOptions,
 ): NftTable {
   const sets = new Sets();
+  for (const peer of peerAddresses) sets.put('peers', peer.family, peer.toString(), undefined);
   const chains = new Map<string, NftChain>();
   for (const treatment of treatments) addTreatment(treatment, overlay, options, sets, chains);
   return {
@@ -94,7 +96,8 @@ type ChainKind = 'all' | 'local' | 'internal';
 
 /**
  * - `all`: any endpoint, for anyone; masqueraded, since the answer must come back here
- * - `local`: an endpoint of this node, for clients from outside, whose address is kept; pods go on as with Cluster
+ * - `local`: an endpoint of this node, for clients from outside, whose address is kept unless they are other nodes, to
+ *   whom the overlay would answer by another way; pods go on as with Cluster
  * - `internal`: an endpoint of this node, for packets of this host
  */
 function endpointChain(
@@ -111,6 +114,7 @@ function endpointChain(
   if (kind === 'local') {
     const onward = treatment.fromOutside ? `goto ${chainName('all', treatment)}` : 'return';
     rules.push(`iifname "${overlay.device}" ${onward}`);
+    rules.push(`${ip} saddr @${setName('peers', family)} meta mark set meta mark | ${hex(masqueradeMark)}`);
   }
   const targets = endpoints.map(({ address, port }) => ({ address, port }));
   const match = `meta l4proto ${protocol.toLowerCase()} dnat ${ip} to`;
@@ -187,6 +191,7 @@ function hex(value: number): string {
 }
 
 const setTypes = {
+  peers: 'address',
   service_addresses: 'address',
   service_ports: 'address . inet_proto . inet_service',
   dispatch: 'address . inet_proto . inet_service : verdict',

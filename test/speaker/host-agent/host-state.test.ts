@@ -58,7 +58,13 @@ describe('what a node does', () => {
       node_port_dispatch4: ['tcp . 30080 -> jump local4'],
       node_ports4: ['tcp . 30080 -> 10.96.0.10 . 80'],
     });
-    expect(chains).toEqual({ local4: ['iifname "ovn0" return', 'meta l4proto tcp dnat ip to 10.16.0.2:8080'] });
+    expect(chains).toEqual({
+      local4: [
+        'iifname "ovn0" return',
+        'ip saddr @peers4 meta mark set meta mark | 0x4000',
+        'meta l4proto tcp dnat ip to 10.16.0.2:8080',
+      ],
+    });
   });
 
   test('Local without an endpoint here: clients are refused, nothing is sent to another node', () => {
@@ -252,6 +258,7 @@ describe('changes of the table', () => {
     expect(lines).toEqual([
       expect.stringMatching(/^flush chain inet ovenbird local4_/),
       expect.stringContaining('iifname "ovn0" return'),
+      expect.stringContaining('@peers4'),
       expect.stringContaining('dnat ip to 10.16.0.7:8080'),
     ]);
   });
