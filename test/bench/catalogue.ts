@@ -22,4 +22,8 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'resident memory of controller and speaker',
     load: async () => (await import('./lab/many-services.ts')).residentMemory,
   },
+  'arp-latency': {
+    what: 'ARP request until the answer of a worker thread through the addon, beside the kernel',
+    load: async () => (await import('./raw-socket-latency.ts')).run,
+  },
 };

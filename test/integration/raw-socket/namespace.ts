@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
-const runner = join(import.meta.dirname, 'run.ts');
+const integrationRunner = join(import.meta.dirname, 'run.ts');
 let created = 0;
 
 /** Why namespaces with veth pairs cannot be made here, or undefined. */
@@ -30,8 +30,11 @@ function canMake(words: string): boolean {
 export class Namespace {
   readonly name: string;
   readonly #children = new Set<ChildProcess>();
+  readonly #runner: string;
 
-  constructor() {
+  /** `runner` is the program that is started with a scenario's name. */
+  constructor(runner = integrationRunner) {
+    this.#runner = runner;
     created += 1;
     this.name = `rs-${process.pid}-${created}`;
     execFileSync('ip', ['netns', 'add', this.name]);
@@ -68,7 +71,7 @@ export class Namespace {
 
   /** Starts a scenario and leaves it running; `remove` ends it. */
   start(scenario: string, environment: Record<string, string> = {}): ChildProcess {
-    const words = [`--net=/run/netns/${this.name}`, process.execPath, '--no-warnings', runner, scenario];
+    const words = [`--net=/run/netns/${this.name}`, process.execPath, '--no-warnings', this.#runner, scenario];
     const child = spawn('nsenter', words, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NODE_OPTIONS: '', ...environment },
