@@ -1,3 +1,4 @@
+import type { Change } from '../kube/object-store.ts';
 import type { EndpointSlice, Node, Service } from '../kube/objects.ts';
 import { Address, compareAddresses } from '../net/index.ts';
 import { selectEndpoints } from '../service/index.ts';
@@ -92,8 +93,8 @@ export class HostFeed {
   constructor(options: { caches: FollowedCaches<'services' | 'slices' | 'nodes'>; node: string; target: HostTarget }) {
     const { caches, node, target } = options;
     this.#changes = new ServiceChanges(caches, (dirty) => this.#look(dirty, caches, node, target));
-    this.#unsubscribe = caches.nodes.subscribe(({ key }: { key: string }) => {
-      if (key === node) this.#changes.touchAll();
+    this.#unsubscribe = caches.nodes.subscribe((change) => {
+      if (change.key === node || addressesChanged(change)) this.#changes.touchAll();
     });
   }
 
@@ -124,6 +125,11 @@ export class HostFeed {
       complete: true,
       serviceCidrs: [],
       ...nodeInputs(nodes.store.get(node)),
+      peerAddresses: nodes.store
+        .list()
+        .filter(({ metadata }) => metadata.name !== node)
+        .flatMap(nodeAddresses)
+        .sort(compareAddresses),
     });
   }
 }
@@ -131,8 +137,18 @@ export class HostFeed {
 function nodeInputs(node: Node | undefined): Pick<HostInputs, 'nodeAddresses' | 'overlayGateways' | 'nodeEligible'> {
   const gateways = (node?.metadata.annotations?.[gatewayAnnotation] ?? '').split(',').map((text) => text.trim());
   return {
-    nodeAddresses: addressesOf((node?.status?.addresses ?? []).map(({ address }) => address)).sort(compareAddresses),
+    nodeAddresses: node ? nodeAddresses(node).sort(compareAddresses) : [],
     overlayGateways: addressesOf(gateways),
     nodeEligible: node !== undefined && node.metadata.deletionTimestamp === undefined,
   };
+}
+
+function nodeAddresses(node: Node): Address[] {
+  return addressesOf((node.status?.addresses ?? []).map(({ address }) => address));
+}
+
+function addressesChanged(change: Change<Node>): boolean {
+  const of = (node: Node) => nodeAddresses(node).join();
+  if (change.type === 'modified') return of(change.object) !== of(change.old);
+  return of(change.type === 'added' ? change.object : change.old) !== '';
 }
