@@ -53,10 +53,11 @@ export interface Addon {
   interfaceIndex(name: string): number;
   setRealtimePriority(priority: number): void;
   boottimeMs(): number;
+  releaseFilePages(): number;
 }
 
 /** RAW_SOCKET_INTERFACE_VERSION of native/addon.h. */
-const interfaceVersion = 1;
+const interfaceVersion = 2;
 
 /** Where the addon may be: named by the environment, beside the bundle, or in the checkout's dist. */
 export function addonCandidates(moduleUrl: string, named: string | undefined): string[] {

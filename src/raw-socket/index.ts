@@ -20,6 +20,7 @@ export { RawSocketError, type RawSocketErrorCode } from './errors.ts';
 export { createGate, type Gate } from './gate.ts';
 export type { InterfaceAddress, Link, LinkFlags, OperationalState } from './link-messages.ts';
 export type { LinkEvent } from './link-table.ts';
+export { releaseFilePages } from './memory.ts';
 export {
   type FrameInfo,
   openPacketSocket,

@@ -11,6 +11,7 @@ import {
   version,
 } from '../base/index.ts';
 import { allSynced, inClusterConfig, KubeClient, kubeconfig, resources, type Secret } from '../kube/index.ts';
+import { releaseFilePages } from '../raw-socket/index.ts';
 import { isOurs } from '../service/index.ts';
 import { Announcer } from './announcer.ts';
 import { HostAgent } from './host-agent/index.ts';
@@ -24,6 +25,8 @@ import { type SegmentReport, type SpeakerKeys, WireWorker } from './wire.ts';
 const resignMs = 2_000;
 /** How long the parts may take to stop, ms. */
 const stopMs = 3_000;
+/** The start is over this long after the first announcements, ms. */
+const settleMs = 5_000;
 /** Field of the Secret that holds the heartbeat key. */
 const keyField = 'key';
 const minimumKeyBytes = 16;
@@ -123,6 +126,7 @@ class Speaker {
     this.#logger.info({ node: this.#options.node, clusterId }, 'announcing');
 
     await Promise.race([this.#failure.promise, this.#untilHostReady(signal)]);
+    await Promise.race([this.#failure.promise, this.#settle(signal)]);
     await Promise.race([this.#failure.promise, aborted(signal)]);
     await agentDone;
   }
@@ -263,6 +267,17 @@ class Speaker {
         this.#logger.warn({ error: describeError(thrown) }, 'namespace kube-system could not be read; trying again');
       }
       await this.#clock.sleep(backoff.next(), signal);
+    }
+  }
+
+  /** When the start is over, gives back the memory that only the start needed. */
+  async #settle(signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(settleMs, signal).catch(() => {});
+    if (signal.aborted) return;
+    try {
+      this.#logger.debug({ bytes: releaseFilePages() }, 'released pages of code that is not in use');
+    } catch (thrown) {
+      this.#logger.debug({ err: thrown }, 'pages of code could not be released');
     }
   }
 

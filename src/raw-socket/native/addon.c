@@ -36,6 +36,7 @@ static const struct {
     {"interfaceIndex", interface_index},
     {"setRealtimePriority", set_realtime_priority},
     {"boottimeMs", boottime_ms},
+    {"releaseFilePages", release_file_pages},
 };
 
 static bool set_number(napi_env env, napi_value exports, const char *name, double number) {

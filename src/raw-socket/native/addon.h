@@ -31,7 +31,7 @@ int uv_poll_start(uv_poll_t *handle, int events, void (*ready)(uv_poll_t *handle
 int uv_poll_stop(uv_poll_t *handle);
 
 /* Raised with every change of the functions or their arguments; the loader refuses another number. */
-#define RAW_SOCKET_INTERFACE_VERSION 1
+#define RAW_SOCKET_INTERFACE_VERSION 2
 
 /* ---- values and errors (values.c) ---- */
 
@@ -142,6 +142,10 @@ napi_value socket_attach_filter(napi_env env, napi_callback_info info);
 napi_value socket_close(napi_env env, napi_callback_info info);
 napi_value interface_index(napi_env env, napi_callback_info info);
 napi_value set_realtime_priority(napi_env env, napi_callback_info info);
+
+/* ---- memory (memory.c) ---- */
+
+napi_value release_file_pages(napi_env env, napi_callback_info info);
 napi_value boottime_ms(napi_env env, napi_callback_info info);
 /* Attaches `length` / 8 instructions of classic BPF; 0 or -1 with errno. */
 int attach_filter(int fd, const uint8_t *program, size_t length);
