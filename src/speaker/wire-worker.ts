@@ -8,7 +8,7 @@ import { RawSocketError, setRealtimePriority, watchLinks } from '../raw-socket/i
 import { Layer2 } from './l2/layer2.ts';
 import { openSegmentIo } from './l2/segment-io.ts';
 import { timingOf } from './l2/timing.ts';
-import type { FromWorker, ToWorker, WireReport, WireSettings } from './wire-messages.ts';
+import type { AssignmentChange, FromWorker, ToWorker, WireReport, WireSettings } from './wire-messages.ts';
 
 const defaultPort = 7472;
 const defaultHeartbeatMs = 100;
@@ -32,26 +32,56 @@ function loggerWith(common: object): Logger {
 }
 const logger = loggerWith({ component: 'wire' });
 
+/** Addresses dealt with in one turn of the event loop: a few ms, so that thousands delay no heartbeat. */
+const slice = 250;
+
 const changed = new Set<string>();
 let peersChanged = false;
-let scheduled = false;
+let reporting = false;
 
-/** Changes of one turn of the event loop travel together. */
-function schedule(): void {
-  if (scheduled) return;
-  scheduled = true;
+/** Changes of one turn travel together, many of them in slices. */
+function scheduleReport(): void {
+  if (reporting) return;
+  reporting = true;
   setImmediate(() => {
-    scheduled = false;
-    if (changed.size > 0) {
-      const changes = [...changed].map((address) => ({ address, reports: layer2.reports(address) }));
-      changed.clear();
-      post({ kind: 'changes', changes });
-    }
+    reporting = false;
     if (peersChanged) {
       peersChanged = false;
       post({ kind: 'peers-changed' });
     }
+    if (changed.size === 0) return;
+    const addresses = [...changed].slice(0, slice);
+    for (const address of addresses) changed.delete(address);
+    post({ kind: 'changes', changes: addresses.map((address) => ({ address, reports: layer2.reports(address) })) });
+    if (changed.size > 0) scheduleReport();
   });
+}
+
+const wishes: (() => void)[] = [];
+let working = false;
+
+/** Takes the first slice at once and the rest in the turns that follow, in the order in which it came. */
+function work(): void {
+  wishes.shift()?.();
+  working = wishes.length > 0;
+  if (working) setImmediate(work);
+}
+
+function assign({ nodeSets, set, remove }: AssignmentChange): void {
+  const eligible = nodeSets.map((names) => new Set(names));
+  for (let from = 0; from < remove.length; from += slice) {
+    const part = remove.slice(from, from + slice);
+    wishes.push(() => layer2.changeAssignments([], part));
+  }
+  for (let from = 0; from < set.length; from += slice) {
+    const part = set.slice(from, from + slice).map(({ address, interfaces, nodes }) => ({
+      address,
+      interfaces,
+      eligible: eligible[nodes] ?? new Set<string>(),
+    }));
+    wishes.push(() => layer2.changeAssignments(part, []));
+  }
+  if (!working) work();
 }
 
 const layer2 = new Layer2({
@@ -66,11 +96,11 @@ const layer2 = new Layer2({
   openIo: ({ index }, receiver, onError) => openSegmentIo(index, settings.port ?? defaultPort, receiver, onError),
   onChanged(addresses) {
     for (const address of addresses) changed.add(address);
-    schedule();
+    scheduleReport();
   },
   onPeersChanged() {
     peersChanged = true;
-    schedule();
+    scheduleReport();
   },
 });
 
@@ -98,19 +128,9 @@ async function onMessage(message: ToWorker): Promise<void> {
     case 'ping':
       post({ kind: 'reply', id: message.id });
       return;
-    case 'assign': {
-      const { nodeSets, set, remove } = message.change;
-      const eligible = nodeSets.map((names) => new Set(names));
-      layer2.changeAssignments(
-        set.map(({ address, interfaces, nodes }) => ({
-          address,
-          interfaces,
-          eligible: eligible[nodes] ?? new Set<string>(),
-        })),
-        remove,
-      );
+    case 'assign':
+      assign(message.change);
       return;
-    }
     case 'keys':
       layer2.setKeys(message.keys);
       return;

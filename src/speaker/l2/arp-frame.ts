@@ -77,11 +77,18 @@ function signedAt(frame: Uint8Array, at: number): number {
   return ((frame[at] ?? 0) << 24) | ((frame[at + 1] ?? 0) << 16) | ((frame[at + 2] ?? 0) << 8) | (frame[at + 3] ?? 0);
 }
 
-/** "192.0.2.1" as a signed 32-bit number, the key used on the receive path. */
+/** "192.0.2.1" (canonical text) as a signed 32-bit number, the key used on the receive path. */
 export function signedAddress(text: string): number {
   let value = 0;
-  for (const part of text.split('.')) value = (value << 8) | Number(part);
-  return value;
+  let part = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 46) {
+      value = (value << 8) | part;
+      part = 0;
+    } else part = part * 10 + code - 48;
+  }
+  return (value << 8) | part;
 }
 
 /** The other way round. */

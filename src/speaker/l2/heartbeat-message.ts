@@ -18,6 +18,7 @@
  * sender lives and which set it owns.
  */
 import { Address } from '../../net/index.ts';
+import { signedAddress } from './arp-frame.ts';
 
 export const opCodes = ['claim', 'release', 'yield'] as const;
 /**
@@ -226,10 +227,14 @@ function decodeBody(kind: MessageBody['kind'] | undefined, bytes: Buffer, start:
 }
 
 function writeAddress(address: string, epoch: number, flag: number, buffer: Buffer, start: number): number {
-  const bytes = Address.parse(address).toBytes();
-  buffer.writeUInt8((bytes.length === 4 ? 4 : 6) | flag, start);
-  buffer.set(bytes, start + 1);
-  return buffer.writeUInt32BE(epoch, start + 1 + bytes.length);
+  if (address.includes(':')) {
+    buffer.writeUInt8(6 | flag, start);
+    buffer.set(Address.parse(address).toBytes(), start + 1);
+    return buffer.writeUInt32BE(epoch, start + 17);
+  }
+  buffer.writeUInt8(4 | flag, start);
+  buffer.writeInt32BE(signedAddress(address), start + 1);
+  return buffer.writeUInt32BE(epoch, start + 5);
 }
 
 /** Size of the address whose family byte is at `at`, when it and an epoch fit; undefined when they do not. */

@@ -101,6 +101,7 @@ function addPeer(state: SegmentState, header: MessageHeader, nowMs: number, out:
     digest: new OwnedDigest(),
     yielding: new Set(),
     applied: undefined,
+    newsSeen: 0,
     setVersion: 0,
     setCount: 0,
     digestHigh: 0,
@@ -140,6 +141,7 @@ function refresh(state: SegmentState, peer: Peer, header: MessageHeader, nowMs: 
 function take(state: SegmentState, peer: Peer, body: MessageBody, nowMs: number, out: Output): void {
   switch (body.kind) {
     case 'news': {
+      speakLast(state, peer, body, out);
       if (peer.applied === undefined || body.base > peer.applied) return;
       for (let i = peer.applied - body.base; i < body.ops.length; i++) {
         const op = body.ops[i];
@@ -176,6 +178,18 @@ function take(state: SegmentState, peer: Peer, body: MessageBody, nowMs: number,
     default:
       return;
   }
+}
+
+/**
+ * The last to speak wins in switches and hosts. When somebody stops answering for what we own, perhaps before we ever
+ * heard that it did, that must be us.
+ */
+function speakLast(state: SegmentState, peer: Peer, body: Extract<MessageBody, { kind: 'news' }>, out: Output): void {
+  for (let i = Math.max(0, peer.newsSeen - body.base); i < body.ops.length; i++) {
+    const op = body.ops[i];
+    if (op?.code === 'release' && state.owned.has(op.address)) out.addAnnouncement(op.address);
+  }
+  peer.newsSeen = Math.max(peer.newsSeen, body.base + body.ops.length);
 }
 
 function isYielding(state: SegmentState, address: string): boolean {
@@ -286,7 +300,6 @@ function dropClaim(state: SegmentState, peer: Peer, address: string, how: 'relea
   else state.claims.delete(address);
   const entry = state.entries.get(address);
   if (!entry) return;
-  // The last to speak wins in switches and hosts: now it is us again.
   if (entry.phase.kind === 'owner') out.addAnnouncement(address);
   else entry.lastEnd = how === 'died' ? { kind: 'died', node: peer.node, mac: peer.mac } : { kind: 'released' };
 }

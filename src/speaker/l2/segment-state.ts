@@ -104,6 +104,8 @@ export interface Peer {
   readonly yielding: Set<string>;
   /** Set version up to which `owned` is right; undefined before the first full set. */
   applied: number | undefined;
+  /** Set version of the last op that was looked at, applied or not. */
+  newsSeen: number;
   /** What its newest message says about its set. */
   setVersion: number;
   setCount: number;

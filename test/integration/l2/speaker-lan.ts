@@ -40,6 +40,10 @@ class LineProcess {
 export class SpeakerProcess {
   readonly name: string;
   readonly reports = new Map<string, readonly AddressReport[]>();
+  get pid(): number | undefined {
+    return this.#process?.child.pid;
+  }
+
   #process: LineProcess | undefined;
   readonly #prefix: readonly string[];
   readonly #settings: object;

@@ -158,6 +158,35 @@ describe('an owner that dies', () => {
     );
   });
 
+  test('with three that would have come before: the last in line does not wait for the dead', () => {
+    const lan = new SimulatedLan(['a', 'b', 'c', 'd', 'e']);
+    lan.addStranger(['192.0.2.7']);
+    lan.startAll();
+    lan.run(1_000);
+    lan.desire(vip, ['a', 'b', 'c', 'd']);
+    lan.run(1_000);
+    lan.resetGaps();
+    const [owner = ''] = lan.answerers(vip);
+    const order: string[] = [];
+    // The line, by killing one after the other in a copy of the same LAN.
+    const copy = new SimulatedLan(['a', 'b', 'c', 'd', 'e']);
+    copy.startAll();
+    copy.desire(vip, ['a', 'b', 'c', 'd']);
+    for (let i = 0; i < 4; i++) {
+      copy.run(2_000);
+      const [next = ''] = copy.answerers(vip);
+      order.push(next);
+      copy.kill(next);
+    }
+    expect(order[0]).toBe(owner);
+    for (const name of order.slice(0, 3)) lan.kill(name);
+    lan.run(2_000);
+    expect(lan.answerers(vip)).toEqual([order[3]]);
+    const { holdMs, heartbeatMs, probeCount, probeIntervalMs, rankDelayMs } = lan.timing;
+    expect(lan.longestGapMs(vip)).toBeLessThanOrEqual(holdMs + heartbeatMs + probeCount * probeIntervalMs + 5);
+    expect(lan.longestGapMs(vip)).toBeLessThan(holdMs + 2 * rankDelayMs);
+  });
+
   test('with a thousand addresses: all are answered again in the same time', () => {
     const lan = new SimulatedLan(['a', 'b', 'c', 'd'], { account: false });
     lan.startAll();
@@ -431,6 +460,12 @@ describe('links and partitions', () => {
     // The half that claimed later has the higher epoch.
     expect(others).toContain(lan.answerers(vip)[0]);
     expect(lan.longestOverlapMs).toBeLessThanOrEqual(lan.timing.heartbeatMs + 5);
+    // The last to speak wins in switches and hosts: that must be the one that stays.
+    const [winner] = lan.answerers(vip);
+    const stopped = lan.ownerChanges.findLast(({ kind }) => kind === 'disown');
+    expect(stopped?.node).toBe(owner);
+    expect(lan.announcements.at(-1)?.node).toBe(winner);
+    expect(lan.announcements.at(-1)?.atMs).toBeGreaterThan(stopped?.atMs ?? Number.POSITIVE_INFINITY);
   });
 
   test('who hears neither peers nor anything else claims nothing, and takes nothing when it is back', () => {

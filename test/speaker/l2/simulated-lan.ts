@@ -84,6 +84,8 @@ export class SimulatedLan {
   readonly timing: L2Timing;
   readonly overlaps: Overlap[] = [];
   readonly ownerChanges: { atMs: number; address: string; node: string; kind: 'own' | 'disown' }[] = [];
+  /** Only the first of each burst. */
+  readonly announcements: { atMs: number; address: string; node: string }[] = [];
   quality: WireQuality = { delayMs: [0.1, 0.5], loss: 0, duplicate: 0, reorder: 0 };
   readonly strangers: Stranger[] = [];
   /** Frames of this node to everybody are lost, those to one host are not. */
@@ -447,6 +449,7 @@ export class SimulatedLan {
           for (const address of effect.addresses) {
             if (this.nowMs >= node.gateUntilMs) continue;
             this.arpFrames += 2;
+            this.announcements.push({ atMs: this.nowMs, address, node: node.name });
             this.#send(node, undefined, { kind: 'arp-announce', address, mac: node.mac });
           }
           break;
