@@ -4,10 +4,13 @@ import type { Service } from '../kube/objects.ts';
 import { decideAnnouncements } from './announce-decision.ts';
 import { type AddressAssignment, AnnouncementTable } from './announcement-table.ts';
 import { type Dirty, type FollowedCaches, keysToLookAt, ServiceChanges } from './service-changes.ts';
+import type { Expectation } from './wire.ts';
 
 /** What the announcer needs of the wire worker. */
 export interface AssignmentTarget {
   setAssignments(assignments: readonly AddressAssignment[]): void;
+  /** Where addresses may come to be announced. */
+  setExpectation(expectation: Expectation): void;
 }
 
 export interface AnnouncerOptions {
@@ -69,7 +72,10 @@ export class Announcer {
 
   #look(dirty: Dirty): void {
     const { services, slices, nodes, pools, advertisements } = this.#options.caches;
-    this.#config ??= buildConfig({ ipAddressPools: pools.store.list(), l2Advertisements: advertisements.store.list() });
+    if (!this.#config) {
+      this.#config = buildConfig({ ipAddressPools: pools.store.list(), l2Advertisements: advertisements.store.list() });
+      this.#options.target.setExpectation(expectationOf(this.#config));
+    }
     const allNodes = nodes.store.list();
     const touched = new Set<string>();
     for (const key of keysToLookAt(dirty, this.#table.services(), services.store)) {
@@ -123,6 +129,16 @@ export class Announcer {
       return reports.map((report) => ({ ...report, services }));
     });
   }
+}
+
+/** Where the addresses of a configuration may come to be announced. */
+export function expectationOf({ pools, l2Advertisements }: Config): Expectation {
+  const anywhere = l2Advertisements.filter(({ interfaces }) => interfaces.length === 0);
+  const covered = pools.filter(({ name }) => anywhere.some((ad) => ad.pools === undefined || ad.pools.includes(name)));
+  return {
+    named: [...new Set(l2Advertisements.flatMap(({ interfaces }) => interfaces))].sort(),
+    ranges: covered.flatMap(({ ranges }) => ranges.map(String)),
+  };
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

@@ -95,7 +95,10 @@ class Speaker {
       caches,
       node: options.node,
       isOurs: (service) => isOurs(service, serviceClass),
-      target: { setAssignments: (assignments) => this.#wire?.setAssignments(assignments) },
+      target: {
+        setAssignments: (assignments) => this.#wire?.setAssignments(assignments),
+        setExpectation: (expectation) => this.#wire?.setExpectation(expectation),
+      },
       hostReady: () => this.#hostReady,
     });
   }
@@ -116,6 +119,8 @@ class Speaker {
       keys,
       port: this.#options.heartbeatPort,
       heartbeatMs: this.#options.heartbeatIntervalMs,
+      // The announcer says more in the next moment; until then no interface is opened in vain.
+      expectation: { named: [], ranges: [] },
       logger: this.#logger.child({ component: 'wire' }),
       onChange: () => {},
       onFailure: (error) => this.#failure.reject(error),

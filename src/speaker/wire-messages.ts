@@ -1,3 +1,4 @@
+import type { Expectation } from './l2/interface-choice.ts';
 import type { AddressReport } from './l2/layer2.ts';
 import type { SegmentReport } from './l2/segment-runtime.ts';
 
@@ -12,6 +13,8 @@ export interface WireSettings {
   port?: number;
   /** Milliseconds between heartbeats, 20 to 5000. Default 100: a silent owner is replaced within 400 ms. */
   heartbeatMs?: number;
+  /** Where announcements may come to be made. Default: on every suitable interface. */
+  expectation?: Expectation | undefined;
   /** SCHED_FIFO priority for the worker, 1 to 99; needs SYS_NICE. Default: none. */
   realtimePriority?: number | undefined;
 }
@@ -26,6 +29,7 @@ export interface AssignmentChange {
 export type ToWorker =
   | { kind: 'ping'; id: number }
   | { kind: 'assign'; change: AssignmentChange }
+  | { kind: 'expect'; expectation: Expectation }
   | { kind: 'keys'; keys: WireSettings['keys'] }
   | { kind: 'resign'; id: number; withinMs: number }
   | { kind: 'status'; id: number };

@@ -90,6 +90,7 @@ const layer2 = new Layer2({
   keys: settings.keys,
   port: settings.port ?? defaultPort,
   timing: timingOf(settings.heartbeatMs ?? defaultHeartbeatMs),
+  expectation: settings.expectation,
   clock: systemClock,
   random: Math.random,
   logger,
@@ -130,6 +131,9 @@ async function onMessage(message: ToWorker): Promise<void> {
       return;
     case 'assign':
       assign(message.change);
+      return;
+    case 'expect':
+      layer2.setExpectation(message.expectation);
       return;
     case 'keys':
       layer2.setKeys(message.keys);

@@ -1,8 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { type Logger, OvenbirdError } from '../base/index.ts';
+import type { Expectation } from './l2/interface-choice.ts';
 import type { AddressReport } from './l2/layer2.ts';
 import type { AssignmentChange, FromWorker, ToWorker, WireReport, WireSettings } from './wire-messages.ts';
 
+export type { Expectation } from './l2/interface-choice.ts';
 export type { AddressReport } from './l2/layer2.ts';
 export type { OwnershipReason, OwnershipRole } from './l2/ownership-report.ts';
 export { ownershipReasons } from './l2/ownership-report.ts';
@@ -111,6 +113,11 @@ export class WireWorker {
       change.remove.push(address);
     }
     if (change.set.length > 0 || change.remove.length > 0) this.#post({ kind: 'assign', change });
+  }
+
+  /** Where announcements may come to be made: speakers get to know each other there before the first address comes. */
+  setExpectation(expectation: Expectation): void {
+    this.#post({ kind: 'expect', expectation });
   }
 
   /** Replaces the shared key. @throws OvenbirdError `WeakKey` */

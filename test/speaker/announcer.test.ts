@@ -4,6 +4,7 @@ import { type EndpointSlice, type KubeObject, type Node, objectKey, type Service
 import type { AddressAssignment } from '../../src/speaker/announcement-table.ts';
 import { Announcer } from '../../src/speaker/announcer.ts';
 import { serviceKeyOf } from '../../src/speaker/speaker-caches.ts';
+import type { Expectation } from '../../src/speaker/wire.ts';
 
 class FakeCache<T extends KubeObject, Index extends string = never> {
   readonly store: ObjectStore<T, Index>;
@@ -55,15 +56,19 @@ function setUp() {
   caches.pools.set({ metadata: { name: 'default' }, spec: { addresses: ['10.77.0.0/24'] } });
   caches.advertisements.set({ metadata: { name: 'all' }, spec: {} });
   const handed: (readonly AddressAssignment[])[] = [];
+  const expected: Expectation[] = [];
   const state = { ready: true };
   const announcer = new Announcer({
     caches,
     node: 'n1',
     isOurs: (candidate) => candidate.metadata.name !== 'foreign',
-    target: { setAssignments: (assignments) => handed.push(assignments) },
+    target: {
+      setAssignments: (assignments) => handed.push(assignments),
+      setExpectation: (expectation) => expected.push(expectation),
+    },
     hostReady: () => state.ready,
   });
-  return { caches, handed, state, announcer, last: () => handed.at(-1) };
+  return { caches, handed, expected, state, announcer, last: () => handed.at(-1) };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -135,5 +140,14 @@ describe('Announcer', () => {
     caches.advertisements.set({ metadata: { name: 'all' }, spec: {} });
     await turn();
     expect(last()?.[0]?.eligibleNodes).toEqual([]);
+  });
+
+  test('says where addresses may come to be announced, before there is one and after each change', async () => {
+    const { caches, expected, announcer } = setUp();
+    announcer.start();
+    expect(expected).toEqual([{ named: [], ranges: ['10.77.0.0-10.77.0.255'] }]);
+    caches.advertisements.set({ metadata: { name: 'all' }, spec: { interfaces: ['eth1', 'eth0'] } });
+    await turn();
+    expect(expected.at(-1)).toEqual({ named: ['eth0', 'eth1'], ranges: [] });
   });
 });

@@ -2,7 +2,13 @@ import { Backoff, type Clock, describeError, type Logger, type Timer } from '../
 import { type HostCommands, systemCommands } from './commands.ts';
 import { HealthCheckServer } from './health-check-server.ts';
 import type { HostInputs } from './host-inputs.ts';
-import { defaultHostAgentOptions, desiredHostState, type HostAgentOptions, type HostState } from './host-state.ts';
+import {
+  defaultHostAgentOptions,
+  desiredHostState,
+  type HostAgentOptions,
+  type HostState,
+  HostStateMemo,
+} from './host-state.ts';
 import { NftApplier } from './nft-applier.ts';
 import type { Overlay } from './overlay.ts';
 import { OverlayReader } from './overlay-reader.ts';
@@ -64,6 +70,7 @@ export class HostAgent {
   readonly #overlayReader: OverlayReader;
   readonly #flows: UdpFlowFlusher;
   readonly #health: HealthCheckServer;
+  readonly #memo = new HostStateMemo();
 
   #inputs: HostInputs | undefined;
   #generation = 0;
@@ -171,7 +178,7 @@ export class HostAgent {
       deviceUp = this.#overlayReader.deviceUp;
       this.#notes = this.#overlayReader.notes;
     }
-    const state = desiredHostState(inputs, this.#overlay, this.#options);
+    const state = desiredHostState(inputs, this.#overlay, this.#options, this.#memo);
     this.#state = state;
 
     const intact = !suspect.nft || (await this.#nft.verify(signal));

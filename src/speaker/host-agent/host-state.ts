@@ -1,9 +1,9 @@
 import type { Address, Cidr, Family } from '../../net/index.ts';
-import type { HostInputs } from './host-inputs.ts';
+import type { HostInputs, HostService } from './host-inputs.ts';
 import type { NftTable } from './nft-table.ts';
 import type { Overlay } from './overlay.ts';
-import { serviceTable } from './service-table.ts';
-import { type HostProblem, type Treatment, treatments } from './treatment.ts';
+import { type Contribution, serviceTable } from './service-table.ts';
+import { type HostProblem, type JudgedService, judgeService, settleClaims, type Treatment } from './treatment.ts';
 
 /** What belongs to the agent on a host, and nothing else: one nftables table, one route table, one rule a family. */
 export interface HostAgentOptions {
@@ -53,20 +53,51 @@ export interface HostState {
   problems: HostProblem[];
 }
 
+/**
+ * Remembers what was worked out for a Service object. Handing the same memo to every call makes a call cost by what
+ * changed; a Service that did not change must be the same object.
+ */
+export class HostStateMemo {
+  #context = '';
+  #judged = new WeakMap<HostService, JudgedService>();
+  /** @internal */
+  contributions = new WeakMap<Treatment, Contribution>();
+
+  /** @internal */
+  judge(services: readonly HostService[], overlay: Overlay, options: HostAgentOptions): JudgedService[] {
+    const context = JSON.stringify([overlay, options]);
+    if (context !== this.#context) {
+      this.#context = context;
+      this.#judged = new WeakMap();
+      this.contributions = new WeakMap();
+    }
+    const judged = services.map((service) => {
+      let known = this.#judged.get(service);
+      if (!known) {
+        known = judgeService(service, overlay);
+        this.#judged.set(service, known);
+      }
+      return known;
+    });
+    return judged.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+  }
+}
+
 /** Everything that should be on this host for these inputs. Pure. */
 export function desiredHostState(
   inputs: HostInputs,
   overlay: Overlay,
   options: HostAgentOptions = defaultHostAgentOptions,
+  memo = new HostStateMemo(),
 ): HostState {
-  const { treatments: judged, problems } = treatments(inputs, overlay);
+  const { treatments, problems } = settleClaims(memo.judge(inputs.services, overlay, options));
   const routes = desiredRoutes(inputs, overlay);
   return {
-    nft: serviceTable(judged, inputs, overlay, options),
+    nft: serviceTable(treatments, inputs, overlay, options, memo.contributions),
     routes,
     ruleFamilies: ([4, 6] as const).filter((family) => routes.some((route) => route.family === family)),
     healthPorts: healthPorts(inputs, problems),
-    treatments: judged,
+    treatments,
     problems,
   };
 }

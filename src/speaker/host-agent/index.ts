@@ -15,6 +15,7 @@ export {
   type HostAgentOptions,
   type HostRoute,
   type HostState,
+  HostStateMemo,
 } from './host-state.ts';
 export { type NftChain, type NftSet, type NftTable, renderChange, renderRemoval, renderTable } from './nft-table.ts';
 export { inOverlay, type ListedRoute, type Overlay, readOverlay } from './overlay.ts';

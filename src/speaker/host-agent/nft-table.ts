@@ -88,5 +88,5 @@ function shape({ name, sets, chains }: NftTable): string {
 }
 
 function sameRules(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((rule, i) => rule === b[i]);
+  return a === b || (a.length === b.length && a.every((rule, i) => rule === b[i]));
 }

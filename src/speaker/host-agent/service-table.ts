@@ -29,29 +29,38 @@ export function serviceTable(
   { peerAddresses = [] }: Pick<HostInputs, 'peerAddresses'>,
   overlay: Overlay,
   options: ServiceTableOptions,
+  memo = new WeakMap<Treatment, Contribution>(),
 ): NftTable {
   const sets = new Sets();
-  for (const peer of peerAddresses) sets.put('peers', peer.family, peer.toString(), undefined);
-  const chains = new Map<string, NftChain>();
-  for (const treatment of treatments) addTreatment(treatment, overlay, options, sets, chains);
-  return {
-    name: options.table,
-    sets: sets.all(),
-    chains: [...chains.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).concat(baseChains(overlay, options)),
-  };
+  for (const peer of peerAddresses) sets.put(setName('peers', peer.family), peer.toString(), undefined);
+  const chains: NftChain[] = [];
+  for (const treatment of treatments) {
+    let contribution = memo.get(treatment);
+    if (!contribution) {
+      contribution = contribute(treatment, overlay, options);
+      memo.set(treatment, contribution);
+    }
+    for (const { set, key, value } of contribution.elements) sets.put(set, key, value);
+    chains.push(...contribution.chains);
+  }
+  return { name: options.table, sets: sets.all(), chains: [...chains, ...baseChains(overlay, options)] };
 }
 
-function addTreatment(
-  treatment: Treatment,
-  overlay: Overlay,
-  options: ServiceTableOptions,
-  sets: Sets,
-  chains: Map<string, NftChain>,
-): void {
+/** What one Service port brings into the table. */
+export interface Contribution {
+  elements: { set: string; key: string; value: string | undefined }[];
+  chains: NftChain[];
+}
+
+function contribute(treatment: Treatment, overlay: Overlay, options: ServiceTableOptions): Contribution {
   const { protocol, family, port, nodePort, clusterIPs, externalAddresses, admission } = treatment;
+  const elements: Contribution['elements'] = [];
+  const chains = new Map<string, NftChain>();
   const proto = protocol.toLowerCase();
   const keyOf = (address: Address) => `${address} . ${proto} . ${port}`;
-  const put = (set: SetName, key: string, value?: string) => sets.put(set, family, key, value);
+  const put = (set: SetName, key: string, value?: string) => {
+    elements.push({ set: setName(set, family), key, value });
+  };
   const jumpTo = (kind: ChainKind, endpoints: readonly HostEndpoint[]) => {
     const chain = endpointChain(kind, endpoints, treatment, overlay, options);
     chains.set(chain.name, chain);
@@ -84,12 +93,14 @@ function addTreatment(
     }
   }
   const [clusterIP] = clusterIPs;
-  if (nodePort === undefined || !clusterIP) return;
-  const nodeKey = `${proto} . ${nodePort}`;
-  put('node_ports', nodeKey, `${clusterIP} . ${port}`);
-  if (fromClients) put('node_port_dispatch', nodeKey, fromClients);
-  else if (local) put('refused_node_ports', nodeKey);
-  if (treatment.fromHost && toAll) put('node_port_dispatch_output', nodeKey, toAll);
+  if (nodePort !== undefined && clusterIP) {
+    const nodeKey = `${proto} . ${nodePort}`;
+    put('node_ports', nodeKey, `${clusterIP} . ${port}`);
+    if (fromClients) put('node_port_dispatch', nodeKey, fromClients);
+    else if (local) put('refused_node_ports', nodeKey);
+    if (treatment.fromHost && toAll) put('node_port_dispatch_output', nodeKey, toAll);
+  }
+  return { elements, chains: [...chains.values()] };
 }
 
 type ChainKind = 'all' | 'local' | 'internal';
@@ -230,8 +241,8 @@ class Sets {
     }
   }
 
-  put(name: SetName, family: Family, key: string, value: string | undefined): void {
-    this.#sets.get(setName(name, family))?.elements.set(key, value);
+  put(set: string, key: string, value: string | undefined): void {
+    this.#sets.get(set)?.elements.set(key, value);
   }
 
   all(): NftSet[] {

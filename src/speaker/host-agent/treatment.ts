@@ -1,5 +1,5 @@
 import type { Address, Family } from '../../net/index.ts';
-import type { HostEndpoint, HostInputs, HostService, HostServicePort, TransportProtocol } from './host-inputs.ts';
+import type { HostEndpoint, HostService, HostServicePort, TransportProtocol } from './host-inputs.ts';
 import { inOverlay, type Overlay } from './overlay.ts';
 import { type Admission, readSourceRanges } from './source-ranges.ts';
 
@@ -39,61 +39,103 @@ export interface Treatment {
   internalLocal: readonly HostEndpoint[] | undefined;
 }
 
-/** Judges every Service port. An address and port that two Services claim goes to the first by namespace and name. */
-export function treatments(inputs: HostInputs, overlay: Overlay): { treatments: Treatment[]; problems: HostProblem[] } {
+/** What one Service asks for by itself, before others are looked at. */
+export interface JudgedService {
+  /** "namespace/name". */
+  id: string;
+  treatments: { treatment: Treatment; claims: Claims }[];
+  problems: HostProblem[];
+}
+
+/** What only one Service can have: "protocol address port" for each address, and the node port. */
+interface Claims {
+  addresses: readonly { address: Address; key: string }[];
+  nodePort: string | undefined;
+}
+
+/** Judges every port of a Service. */
+export function judgeService(service: HostService, overlay: Overlay): JudgedService {
+  const id = `${service.namespace}/${service.name}`;
   const problems: HostProblem[] = [];
-  const result: Treatment[] = [];
-  const claims = new Map<string, string>();
-  const services = [...inputs.services].sort((a, b) => compare(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`));
-  for (const service of services) {
-    const id = `${service.namespace}/${service.name}`;
-    const admission = readSourceRanges(service.sourceRanges);
-    if (admission.kind === 'only' && admission.invalid.length > 0) {
-      problems.push({
-        service: id,
-        message: `spec.loadBalancerSourceRanges of Service ${id} holds ${admission.invalid.map((text) => JSON.stringify(text)).join(', ')}, which is not a prefix; it admits nobody`,
-      });
-    }
-    for (const port of service.ports) {
-      for (const family of [4, 6] as const) {
-        const treatment = judge(service, id, port, family, admission, overlay, claims, problems);
-        if (treatment) result.push(treatment);
-      }
+  const admission = readSourceRanges(service.sourceRanges);
+  if (admission.kind === 'only' && admission.invalid.length > 0) {
+    const shown = admission.invalid.map((text) => JSON.stringify(text)).join(', ');
+    problems.push({
+      service: id,
+      message: `spec.loadBalancerSourceRanges of Service ${id} holds ${shown}, which is not a prefix; it admits nobody`,
+    });
+  }
+  const treatments: JudgedService['treatments'] = [];
+  for (const port of service.ports) {
+    for (const family of [4, 6] as const) {
+      const treatment = judge(service, id, port, family, admission, overlay);
+      if (treatment) treatments.push({ treatment, claims: claimsOf(treatment) });
     }
   }
-  return { treatments: result, problems };
+  return { id, treatments, problems };
+}
+
+/**
+ * Gives each address and port to the first Service that claims it, in the order of the list. A treatment that gets all
+ * it asked for stays the same object.
+ */
+export function settleClaims(services: readonly JudgedService[]): { treatments: Treatment[]; problems: HostProblem[] } {
+  const holders = new Map<string, string>();
+  const treatments: Treatment[] = [];
+  const problems: HostProblem[] = [];
+  for (const { id, treatments: judged, problems: own } of services) {
+    problems.push(...own);
+    const claim = (key: string) => {
+      const holder = holders.get(key);
+      if (holder === undefined) holders.set(key, id);
+      else {
+        const message = `${key} is already served for Service ${holder}; Service ${id} is not reachable there`;
+        problems.push({ service: id, message });
+      }
+      return holder === undefined;
+    };
+    for (const { treatment, claims } of judged) {
+      const lost = new Set(claims.addresses.filter(({ key }) => !claim(key)).map(({ address }) => address));
+      const keepsNodePort = claims.nodePort === undefined || claim(claims.nodePort);
+      treatments.push(lost.size === 0 && keepsNodePort ? treatment : without(treatment, lost, keepsNodePort));
+    }
+  }
+  return { treatments, problems };
+}
+
+function claimsOf({ protocol, family, port, nodePort, clusterIPs, externalAddresses }: Treatment): Claims {
+  return {
+    addresses: [...clusterIPs, ...externalAddresses].map((address) => {
+      return { address, key: `${protocol} ${address} port ${port}` };
+    }),
+    nodePort: nodePort === undefined ? undefined : `${protocol} IPv${family} node port ${nodePort}`,
+  };
+}
+
+function without(treatment: Treatment, lost: ReadonlySet<Address>, keepsNodePort: boolean): Treatment {
+  const clusterIPs = treatment.clusterIPs.filter((address) => !lost.has(address));
+  return {
+    ...treatment,
+    clusterIPs,
+    externalAddresses: treatment.externalAddresses.filter((address) => !lost.has(address)),
+    nodePort: keepsNodePort && clusterIPs.length > 0 ? treatment.nodePort : undefined,
+  };
 }
 
 function judge(
   service: HostService,
   id: string,
-  port: HostServicePort,
+  { protocol, port, nodePort, ...given }: HostServicePort,
   family: Family,
   admission: Admission,
   overlay: Overlay,
-  claims: Map<string, string>,
-  problems: HostProblem[],
 ): Treatment | undefined {
-  const claim = (what: string) => {
-    const key = `${port.protocol} ${what}`;
-    const holder = claims.get(key);
-    if (holder === undefined) claims.set(key, id);
-    else
-      problems.push({
-        service: id,
-        message: `${key} is already served for Service ${holder}; Service ${id} is not reachable there`,
-      });
-    return holder === undefined;
-  };
-  const mine = (address: Address) => address.family === family && claim(`${address} port ${port.port}`);
-  const clusterIPs = service.clusterIPs.filter(mine);
-  const externalAddresses = service.externalAddresses.filter(mine);
+  const clusterIPs = service.clusterIPs.filter((address) => address.family === family);
+  const externalAddresses = service.externalAddresses.filter((address) => address.family === family);
   if (clusterIPs.length === 0 && externalAddresses.length === 0) return undefined;
-  const { nodePort } = port;
-  const hasNodePort = nodePort !== undefined && clusterIPs.length > 0 && claim(`IPv${family} node port ${nodePort}`);
 
-  const endpoints = ofFamily(port.endpoints, family);
-  const local = ofFamily(port.localEndpoints, family);
+  const endpoints = ofFamily(given.endpoints, family);
+  const local = ofFamily(given.localEndpoints, family);
   const sticky = service.sessionAffinity === 'ClientIP';
   // An endpoint outside the overlay (a host, a machine elsewhere) cannot be reached by way of OVN's load balancer: the
   // router would send a packet of this host back to this host. So the host chooses for everyone.
@@ -102,11 +144,11 @@ function judge(
   const chooseForClients = outside || (sticky && endpoints.length > 0);
   return {
     service: id,
-    id: `${id}/${port.protocol}/${port.port}`,
-    protocol: port.protocol,
+    id: `${id}/${protocol}/${port}`,
+    protocol,
     family,
-    port: port.port,
-    nodePort: hasNodePort ? nodePort : undefined,
+    port,
+    nodePort: clusterIPs.length > 0 ? nodePort : undefined,
     clusterIPs,
     externalAddresses,
     admission,

@@ -1,4 +1,4 @@
-import type { Address, Cidr } from '../../net/index.ts';
+import { type Address, AddressRange, type Cidr } from '../../net/index.ts';
 
 /** What matters of a network interface for announcing. */
 export interface InterfaceFacts {
@@ -78,4 +78,37 @@ export function chooseInterfaces(
 
 export function isExcluded(name: string): boolean {
   return excludedInterfaceNames.some((pattern) => pattern.test(name));
+}
+
+/** Where announcements may come to be made, before there is an address. */
+export interface Expectation {
+  /** Interfaces that an L2Advertisement names. */
+  readonly named: readonly string[];
+  /** Ranges of pools that are announced wherever they fit, as `AddressRange` prints them. */
+  readonly ranges: readonly string[];
+}
+
+/**
+ * Indexes of the interfaces on which speakers should know each other before the first address comes: those that are
+ * named, and those where an address of the ranges would go.
+ *
+ * @param expectation undefined: anything may come
+ */
+export function expectedInterfaces(
+  expectation: Expectation | undefined,
+  all: readonly InterfaceFacts[],
+): ReadonlySet<number> {
+  const candidates = all.filter((facts) => interfaceProblem(facts) === undefined);
+  const unnamed = candidates.filter(({ name, subnets }) => !isExcluded(name) && subnets.length > 0);
+  const usable = unnamed.filter(({ up }) => up);
+  if (!expectation) return new Set(usable.map(({ index }) => index));
+  const expected = new Set(candidates.filter(({ name }) => expectation.named.includes(name)).map(({ index }) => index));
+  for (const text of expectation.ranges) {
+    const range = AddressRange.parse(text);
+    const connected = unnamed.filter(({ subnets }) =>
+      subnets.some((subnet) => range.overlaps(AddressRange.ofCidr(subnet))),
+    );
+    for (const { index } of connected.length > 0 ? connected : usable) expected.add(index);
+  }
+  return expected;
 }

@@ -3,7 +3,7 @@ import { type Clock, describeError, type Logger, type Random, type Timer } from 
 import { Address, compareAddresses } from '../../net/index.ts';
 import type { LinkEvent } from '../../raw-socket/index.ts';
 import { clusterNumber, HeartbeatAuth, type KeyRing } from './heartbeat-auth.ts';
-import { chooseInterfaces, interfaceProblem, isExcluded } from './interface-choice.ts';
+import { chooseInterfaces, type Expectation, expectedInterfaces, interfaceProblem } from './interface-choice.ts';
 import { type AnnounceInterface, InterfaceTable } from './interface-table.ts';
 import type { Ownership, OwnershipReason } from './ownership-report.ts';
 import type { DesiredAddress } from './segment.ts';
@@ -32,6 +32,8 @@ export interface Layer2Options {
   readonly keys: KeyRing;
   readonly port: number;
   readonly timing: L2Timing;
+  /** Undefined: every suitable interface may be needed. */
+  readonly expectation?: Expectation | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -81,6 +83,7 @@ export class Layer2 {
   readonly #failures = new Map<number, string>();
   #retry: Timer | undefined;
   #interfaces: AnnounceInterface[] = [];
+  #expectation: Expectation | undefined;
   #synced = false;
   #refreshing = false;
   #resigning: { withinMs: number; left: Set<number>; done: () => void } | undefined;
@@ -90,12 +93,19 @@ export class Layer2 {
   constructor(options: Layer2Options) {
     this.#options = options;
     this.#auth = new HeartbeatAuth(options.keys);
+    this.#expectation = options.expectation;
     this.#cluster = clusterNumber(options.clusterId);
   }
 
   /** @throws OvenbirdError `WeakKey` */
   setKeys(keys: KeyRing): void {
     this.#auth.setKeys(keys);
+  }
+
+  /** Where announcements may come to be made: segments run there before the first address comes. */
+  setExpectation(expectation: Expectation): void {
+    this.#expectation = expectation;
+    if (this.#synced) this.#refreshInterfaces();
   }
 
   onLinkEvent(event: LinkEvent): void {
@@ -195,9 +205,10 @@ export class Layer2 {
       if (!link || link.name !== segment.link.name || interfaceProblem(link) !== undefined) this.#closeSegment(index);
       else this.#update(segment, link);
     }
-    for (const link of this.#interfaces) {
-      const warm = interfaceProblem(link) === undefined && !isExcluded(link.name) && link.up && link.subnets.length > 0;
-      if (warm) this.#segment(link.index);
+    const expected = expectedInterfaces(this.#expectation, this.#interfaces);
+    for (const index of expected) this.#segment(index);
+    for (const [index, { wanted }] of [...this.#segments]) {
+      if (wanted.size === 0 && !expected.has(index)) this.#closeSegment(index);
     }
     if (sameChoice(before, this.#interfaces)) {
       this.#replaceMissing();
