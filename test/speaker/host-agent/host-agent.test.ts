@@ -1,0 +1,260 @@
+import { get } from 'node:http';
+import { describe, expect, test } from '@jest/globals';
+import { ManualClock, silentLogger } from '../../../src/base/index.ts';
+import {
+  HealthCheckServer,
+  HostAgent,
+  HostCommandError,
+  type HostCommands,
+  systemCommands,
+} from '../../../src/speaker/host-agent/index.ts';
+import { endpoint, hostInputs, hostService, port } from './host-fixtures.ts';
+
+/** A host that remembers what it was told, answers listings from memory, and can be made to fail. */
+class FakeHost implements HostCommands {
+  readonly programs: string[] = [];
+  readonly commands: string[] = [];
+  link = '[{"ifname":"ovn0","flags":["UP"]}]';
+  listing = 'table inet ovenbird {}';
+  conntrack = true;
+  failNft: ((program: string) => string | undefined) | undefined;
+
+  async run(argv: readonly string[], options: { stdin?: string } = {}): Promise<string> {
+    const line = argv.join(' ');
+    this.commands.push(line);
+    if (line === 'nft -f -') {
+      const failure = this.failNft?.(options.stdin ?? '');
+      if (failure !== undefined) throw new HostCommandError('CommandFailed', failure);
+      this.programs.push(options.stdin ?? '');
+      return '';
+    }
+    if (line.startsWith('nft -s')) return this.listing;
+    if (line.includes('link show')) return this.link;
+    if (line.includes('-4 route show dev')) return '[{"dst":"10.16.0.0/16","gateway":"100.64.0.1"}]';
+    if (line.startsWith('cat')) return '1\n';
+    if (argv[0] === 'conntrack' && !this.conntrack)
+      throw new HostCommandError('CommandMissing', 'conntrack is not installed');
+    return '';
+  }
+
+  follow(_argv: readonly string[], _onLine: (line: string) => void, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  }
+}
+
+async function withAgent(work: (agent: HostAgent, host: FakeHost, clock: ManualClock) => Promise<void>): Promise<void> {
+  const clock = new ManualClock();
+  const host = new FakeHost();
+  const agent = new HostAgent({ clock, logger: silentLogger, commands: host });
+  const stop = new AbortController();
+  const running = agent.run(stop.signal);
+  try {
+    await work(agent, host, clock);
+  } finally {
+    stop.abort();
+    await clock.advance(60_000);
+    await running;
+    expect(clock.pendingTimers).toBe(0);
+  }
+}
+
+async function settle(clock: ManualClock, ms = 50): Promise<void> {
+  for (let i = 0; i < 10; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(ms / 10);
+  }
+}
+
+const local = (at: string) =>
+  hostService({ externalTrafficPolicy: 'Local', ports: [port({ localEndpoints: [endpoint(at)] })] });
+
+describe('HostAgent', () => {
+  test('leaves what a predecessor did alone until its inputs are complete', async () => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([], { complete: false }));
+      await settle(clock);
+      expect(host.programs).toEqual([]);
+      expect(agent.status()).toMatchObject({ state: 'waiting', desiredGeneration: 1, appliedGeneration: 0 });
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      expect(host.programs).toHaveLength(1);
+      expect(agent.status()).toMatchObject({
+        state: 'applied',
+        appliedGeneration: 2,
+        services: 1,
+        routes: 2,
+        notes: [],
+      });
+    });
+  });
+
+  test('sends only differences, and nothing when nothing changed', async () => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([local('10.16.0.2')]));
+      await settle(clock);
+      agent.setDesired(hostInputs([local('10.16.0.2')]));
+      await settle(clock);
+      expect(host.programs).toHaveLength(1);
+      agent.setDesired(hostInputs([local('10.16.0.9')]));
+      await settle(clock);
+      expect(host.programs[1]).toMatch(/^flush chain/);
+    });
+  });
+
+  test('a difference that does not fit is followed by the whole table', async () => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([local('10.16.0.2')]));
+      await settle(clock);
+      host.failNft = (program) => (program.startsWith('flush chain') ? 'No such file or directory' : undefined);
+      agent.setDesired(hostInputs([local('10.16.0.9')]));
+      await settle(clock);
+      expect(host.programs[1]).toMatch(/^table inet ovenbird\ndelete table/);
+      expect(agent.status()).toMatchObject({ state: 'applied', lastError: undefined });
+    });
+  });
+
+  test('a failure is shown and repeated with growing pauses, and then the whole table is put', async () => {
+    await withAgent(async (agent, host, clock) => {
+      host.failNft = () => 'nft: Operation not permitted';
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      expect(agent.status()).toMatchObject({ state: 'failing', lastError: expect.stringContaining('not permitted') });
+      await settle(clock, 20_000);
+      const attempts = host.commands.filter((line) => line === 'nft -f -').length;
+      expect(attempts).toBeGreaterThan(2);
+      expect(attempts).toBeLessThan(12);
+      host.failNft = undefined;
+      await settle(clock, 20_000);
+      expect(agent.status()).toMatchObject({ state: 'applied', lastError: undefined });
+    });
+  });
+
+  test('a table that was changed by somebody is put again at the next comparison', async () => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      await settle(clock, 2_000);
+      host.listing = 'table inet ovenbird { chain odd {} }';
+      await settle(clock, 40_000);
+      expect(host.programs).toHaveLength(2);
+      expect(agent.status().repairs).toBeGreaterThan(0);
+    });
+  });
+
+  test('without the overlay there are no routes, and it says so', async () => {
+    await withAgent(async (agent, host, clock) => {
+      host.link = '[{"ifname":"ovn0","flags":["BROADCAST"]}]';
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      expect(host.commands.some((line) => line.includes('-batch'))).toBe(false);
+      expect(agent.status().notes).toEqual([expect.stringContaining('ovn0 is down')]);
+      host.link = '';
+      await settle(clock, 40_000);
+      expect(agent.status().notes).toEqual([expect.stringContaining('ovn0 does not exist')]);
+    });
+  });
+
+  test('without conntrack everything else works', async () => {
+    await withAgent(async (agent, host, clock) => {
+      host.conntrack = false;
+      agent.setDesired(hostInputs([hostService({ ports: [port({ protocol: 'UDP' })] })]));
+      await settle(clock);
+      expect(agent.status()).toMatchObject({ state: 'applied', notes: [expect.stringContaining('install conntrack')] });
+    });
+  });
+
+  test('changes that come fast are applied together', async () => {
+    await withAgent(async (agent, host, clock) => {
+      for (let i = 2; i < 200; i++) agent.setDesired(hostInputs([local(`10.16.0.${i}`)]));
+      await settle(clock);
+      expect(host.programs.length).toBeLessThanOrEqual(2);
+      expect(host.programs.at(-1)).toContain('10.16.0.199');
+    });
+  });
+});
+
+describe('commands', () => {
+  const { run } = systemCommands();
+
+  test('words of a program that failed are kept', async () => {
+    await expect(run(['sh', '-c', 'echo "no such thing" >&2; exit 3'])).rejects.toMatchObject({
+      code: 'CommandFailed',
+      message: expect.stringContaining('no such thing'),
+    });
+  });
+
+  test('a program that is missing, hangs, or is not wanted any more', async () => {
+    await expect(run(['no-such-program-here'])).rejects.toMatchObject({ code: 'CommandMissing' });
+    await expect(run(['sleep', '10'], { timeoutMs: 50 })).rejects.toMatchObject({ code: 'CommandTimedOut' });
+    await expect(run(['sleep', '10'], { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
+  });
+
+  test('what is handed in is read, also when the program does not care', async () => {
+    expect(await run(['cat'], { stdin: 'text' })).toBe('text');
+    expect(await run(['true'], { stdin: 'x'.repeat(1_000_000) })).toBe('');
+  });
+});
+
+describe('health check ports', () => {
+  const free = 0;
+  const answer = (over = {}) => ({ port: free, namespace: 'default', name: 'web', readyEndpoints: 2, ...over });
+
+  async function probe(portNumber: number) {
+    return await new Promise<{ status: number | undefined; weight: unknown; body: unknown }>((resolve, reject) => {
+      get({ host: '127.0.0.1', port: portNumber, path: '/healthz' }, (response) => {
+        let text = '';
+        response.on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => {
+          const weight = response.headers['x-load-balancing-endpoint-weight'];
+          resolve({ status: response.statusCode, weight, body: JSON.parse(text) });
+        });
+      }).on('error', reject);
+    });
+  }
+
+  async function freePort(): Promise<number> {
+    const { createServer } = await import('node:net');
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    return typeof address === 'object' && address ? address.port : 0;
+  }
+
+  test('answer as load balancers expect it, follow changes, and close', async () => {
+    const server = new HealthCheckServer(silentLogger, '127.0.0.1');
+    const at = await freePort();
+    await server.setDesired([answer({ port: at })], true);
+    expect(await probe(at)).toEqual({
+      status: 200,
+      weight: '2',
+      body: { service: { namespace: 'default', name: 'web' }, localEndpoints: 2, serviceProxyHealthy: true },
+    });
+    await server.setDesired([answer({ port: at, readyEndpoints: 0 })], true);
+    expect(await probe(at)).toMatchObject({ status: 503, weight: '0' });
+    await server.setDesired([answer({ port: at })], false);
+    expect(await probe(at)).toMatchObject({ status: 503, body: { serviceProxyHealthy: false } });
+    await server.setDesired([], true);
+    await expect(probe(at)).rejects.toThrow('ECONNREFUSED');
+    await server.close();
+  });
+
+  test('a port that is taken is reported, and opened once it is free', async () => {
+    const [first, second] = [
+      new HealthCheckServer(silentLogger, '127.0.0.1'),
+      new HealthCheckServer(silentLogger, '127.0.0.1'),
+    ];
+    const at = await freePort();
+    await first.setDesired([answer({ port: at })], true);
+    await second.setDesired([answer({ port: at })], true);
+    expect([...second.failures.values()]).toEqual([expect.stringMatching(/default\/web cannot be opened.*EADDRINUSE/)]);
+    await first.close();
+    await second.setDesired([answer({ port: at })], true);
+    expect(second.failures.size).toBe(0);
+    await second.close();
+  });
+});
