@@ -1,12 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { accessSync, constants, createWriteStream, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { accessSync, constants, createWriteStream, mkdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { kubernetesVersion } from '../../lab/binaries.ts';
 import type { ClusterConfig } from '../../src/kube/index.ts';
 
 export interface ControlPlaneOptions {
@@ -43,14 +44,17 @@ export interface Program {
   start(): Promise<void>;
 }
 
-const kubernetesVersion = 'v1.36.3';
-
-/** Path of a Kubernetes or etcd binary; undefined when this machine has none. */
+/**
+ * Path of a Kubernetes or etcd binary: in KUBEBUILDER_ASSETS, on the PATH, or where the lab keeps what it built; undefined
+ * when this machine has none.
+ */
 export function findBinary(name: string): string | undefined {
+  const checkout = join(import.meta.dirname, '../..');
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ovenbird/lab');
   const directories = [
     process.env.KUBEBUILDER_ASSETS,
     ...(process.env.PATH ?? '').split(':'),
-    join(homedir(), '.cache/ovenbird/lab', `kubernetes-${kubernetesVersion}`),
+    join(cache, `kubernetes-${kubernetesVersion({ checkout })}`),
   ];
   for (const directory of directories) {
     if (!directory) continue;
@@ -73,6 +77,17 @@ export function controlPlaneMissing(): string | undefined {
 
 /** Starts both and resolves when /readyz says so. Throws with the tail of the log when they do not come up. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnce(options);
+    } catch (thrown) {
+      // Another suite took one of the ports between their being chosen and being listened on.
+      if (attempt === 3 || !String(thrown).includes('address already in use')) throw thrown;
+    }
+  }
+}
+
+async function startOnce(options: ControlPlaneOptions): Promise<ControlPlane> {
   const directory = await mkdtemp(join(tmpdir(), 'ovenbird-control-plane-'));
   const programs: ServerProgram[] = [];
   try {
@@ -190,19 +205,21 @@ class ServerProgram implements Program {
   async start(): Promise<void> {
     const binary = findBinary(this.#name);
     if (!binary) throw new Error(`${this.#name} is not installed`);
-    const log = createWriteStream(join(this.#directory, `${this.#name}.log`), { flags: 'a' });
-    const child = spawn(binary, this.#arguments, { stdio: ['ignore', 'pipe', 'pipe'], cwd: this.#directory });
+    const path = join(this.#directory, `${this.#name}.log`);
+    const log = createWriteStream(path, { flags: 'a' });
+    // Killed with the process that started it, however that ends.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', binary, ...this.#arguments], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: this.#directory,
+    });
     this.#child = child;
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     child.once('exit', () => log.end());
-    const deadline = Date.now() + 60_000;
+    const deadline = Date.now() + 120_000;
     while (!(await this.#ready())) {
       if (child.exitCode !== null || Date.now() > deadline) {
-        const tail = existsSync(this.#directory)
-          ? (await readFile(join(this.#directory, `${this.#name}.log`), 'utf8')).slice(-2000)
-          : readdirSync(tmpdir()).length;
-        throw new Error(`${this.#name} did not start:\n${tail}`);
+        throw new Error(`${this.#name} did not start:\n${(await readFile(path, 'utf8')).slice(-4000)}`);
       }
       await sleep(100);
     }

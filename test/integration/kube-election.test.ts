@@ -1,0 +1,140 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { KubeClient, resources } from '../../src/kube/index.ts';
+import { eventually } from '../kube/eventually.ts';
+import { type ControlPlane, controlPlaneMissing, startControlPlane } from './control-plane.ts';
+
+const missing = controlPlaneMissing();
+if (missing !== undefined) console.warn(`skipped: ${missing}`);
+const suite = missing === undefined ? describe : describe.skip;
+
+interface Line {
+  atMs: number;
+  who: string;
+  what: string;
+}
+
+/** A contender in a process of its own. */
+class ElectionProcess {
+  readonly child: ChildProcess;
+  readonly ended: Promise<unknown>;
+
+  constructor(plane: ControlPlane, who: string, lines: Line[]) {
+    const file = join(import.meta.dirname, 'election-process.ts');
+    const ca = join(plane.directory, 'certificates', 'apiserver.crt');
+    const child = spawn(process.execPath, [file, plane.server, ca, plane.token, who], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    this.child = child;
+    this.ended = new Promise((resolve) => child.once('exit', resolve));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const [atMs = '', ...words] = line.split(' ');
+      lines.push({ atMs: Number(atMs), who, what: words.join(' ') });
+    });
+  }
+
+  async signal(name: NodeJS.Signals): Promise<void> {
+    this.child.kill(name);
+    if (name === 'SIGKILL' || name === 'SIGTERM') await this.ended;
+  }
+}
+
+suite('leader election on a real Lease', () => {
+  let plane: ControlPlane;
+  let client: KubeClient;
+  const contenders = new Map<string, ElectionProcess>();
+  const lines: Line[] = [];
+  beforeAll(async () => {
+    plane = await startControlPlane();
+    client = new KubeClient(plane.config, { fieldManager: 'test' });
+  }, 120_000);
+  afterEach(async () => {
+    for (const contender of contenders.values()) {
+      contender.child.kill('SIGKILL');
+      await contender.ended;
+    }
+    contenders.clear();
+    lines.length = 0;
+    await client.delete(resources.leases, { namespace: 'default', name: 'election' });
+  });
+  afterAll(async () => {
+    client?.close();
+    await plane?.stop();
+  });
+
+  const start = (...names: string[]) => {
+    for (const name of names) contenders.set(name, new ElectionProcess(plane, name, lines));
+  };
+  const process = (name: string) => contenders.get(name) as ElectionProcess;
+  const terms = () => lines.filter(({ what }) => what.startsWith('leads'));
+  const leader = () => terms().at(-1)?.who ?? '';
+  const led = (count: number) => eventually(() => terms().length === count, `${count} terms`, 30_000);
+
+  /** In the order of time, each one's writes lie between its own terms' beginnings and the next leader's. */
+  function expectNoOverlap(): void {
+    const writes = lines.filter(({ what }) => what === 'writes').sort((a, b) => a.atMs - b.atMs);
+    const changes = writes.filter((line, at) => at === 0 || line.who !== writes[at - 1]?.who);
+    expect(changes.map(({ who }) => who)).toEqual(
+      terms()
+        .map(({ who }) => who)
+        .filter((who, at, all) => who !== all[at - 1]),
+    );
+  }
+
+  test('one of three leads; when it is told to stop, another follows without waiting for the lease', async () => {
+    start('a', 'b', 'c');
+    await led(1);
+    const first = leader();
+    await process(first).signal('SIGTERM');
+    const stoppedAtMs = lines.findLast(({ who, what }) => who === first && what === 'stopped')?.atMs ?? 0;
+    await led(2);
+    expect(leader()).not.toBe(first);
+    expect((terms().at(-1)?.atMs ?? 0) - stoppedAtMs).toBeLessThan(2_000);
+    expectNoOverlap();
+    const lease = await client.get(resources.leases, { namespace: 'default', name: 'election' });
+    expect(lease.spec).toMatchObject({ holderIdentity: leader(), leaseTransitions: 1, leaseDurationSeconds: 3 });
+  }, 60_000);
+
+  test('a leader that is killed is followed when its lease is over', async () => {
+    start('a', 'b', 'c');
+    await led(1);
+    await process(leader()).signal('SIGKILL');
+    await led(2);
+    expectNoOverlap();
+  }, 60_000);
+
+  test('a leader that was paused writes nothing when it goes on', async () => {
+    start('a', 'b');
+    await led(1);
+    const first = leader();
+    await sleep(500);
+    await process(first).signal('SIGSTOP');
+    await led(2);
+    expect(leader()).not.toBe(first);
+    await process(first).signal('SIGCONT');
+    await eventually(() => lines.some(({ who, what }) => who === first && what === 'stopped'), 'it noticed', 10_000);
+    await sleep(1_000);
+    expectNoOverlap();
+    expect(terms()).toHaveLength(2);
+  }, 60_000);
+
+  test('while the API server is away nobody leads, and afterwards one does', async () => {
+    start('a', 'b', 'c');
+    await led(1);
+    plane.apiServer.signal('SIGSTOP');
+    try {
+      await eventually(() => lines.at(-1)?.what === 'stopped', 'the leader stopped', 10_000);
+    } finally {
+      plane.apiServer.signal('SIGCONT');
+    }
+    await led(2);
+    await plane.apiServer.kill();
+    await eventually(() => lines.at(-1)?.what === 'stopped', 'the leader stopped', 10_000);
+    await plane.apiServer.start();
+    await led(3);
+    expectNoOverlap();
+  }, 120_000);
+});
