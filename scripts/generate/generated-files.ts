@@ -4,7 +4,7 @@ import type { KindSchema } from '../../src/api/kind-schema.ts';
 import { l2AdvertisementSchema } from '../../src/api/l2-advertisement.ts';
 import { apiGroup } from '../../src/api/names.ts';
 import { customResourceDefinition } from './custom-resource-definition.ts';
-import { reasonsPage, resourcePage, servicePage } from './reference-pages.ts';
+import { commandsPage, reasonsPage, resourcePage, servicePage } from './reference-pages.ts';
 
 /** Every kind there is, in the order of the documentation. */
 export const kinds: readonly KindSchema[] = [ipAddressPoolSchema, l2AdvertisementSchema];
@@ -23,6 +23,7 @@ export function generatedFiles(): Map<string, string> {
   }
   files.set('docs/reference/service.md', `<!-- ${notice} -->\n\n${servicePage()}`);
   files.set('docs/reference/reasons.md', `<!-- ${notice} -->\n\n${reasonsPage()}`);
+  files.set('docs/reference/cli.md', `<!-- ${notice.replace('src/api', 'src')} -->\n\n${commandsPage()}`);
   const resources = kinds.map((kind) => `  - ${apiGroup}_${kind.resource.plural}.yaml`).join('\n');
   files.set(
     'deploy/crds/kustomization.yaml',

@@ -17,6 +17,12 @@ import {
   poolReasons,
   programmingReasons,
 } from '../../src/api/reasons.ts';
+import type { OptionSpec } from '../../src/base/index.ts';
+import { exitCode } from '../../src/cli/exit-code.ts';
+import { statusOptions } from '../../src/cli/status.ts';
+import { controllerOptionSpecs } from '../../src/controller/options.ts';
+import { ownershipReasons } from '../../src/speaker/l2/ownership-report.ts';
+import { speakerOptionSpecs } from '../../src/speaker/options.ts';
 import { type OpenApiSchema, openApiSchema } from './custom-resource-definition.ts';
 
 /** The reference page of one kind: an example, then every field. */
@@ -89,8 +95,10 @@ export function reasonsPage(): string {
     table(poolReasons),
     `## L2Advertisement: \`${conditionTypes.ready}\``,
     table(advertisementReasons),
-    '## Status of a speaker: an address',
+    '## Status of a speaker: whether an address may be announced',
     table(announcementReasons),
+    '## Status of a speaker: who owns an address on an interface',
+    table(ownershipReasons),
     '',
   ].join('\n\n');
 }
@@ -136,4 +144,41 @@ function typeName(schema: OpenApiSchema): string {
   if (schema.type === 'array') return `list of ${schema.items === undefined ? 'values' : typeName(schema.items)}`;
   if (schema.additionalProperties !== undefined) return `map of ${typeName(schema.additionalProperties)}`;
   return schema.type;
+}
+
+/** Every command of the program with its options. */
+export function commandsPage(): string {
+  const options = (specs: Record<string, OptionSpec>) =>
+    [
+      '| option | meaning | default | environment |',
+      '|---|---|---|---|',
+      ...Object.entries(specs)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, { value, help, default: byDefault = '', env = '' }]) => {
+          const shown = name === 'node-name' || name === 'pod-name' ? 'host name' : byDefault;
+          return `| \`--${name}${value === undefined ? '' : `=${value}`}\` | ${help} | ${shown} | ${env} |`;
+        }),
+    ].join('\n');
+  return [
+    '# Command line',
+    'One program; in the image it is `ovenbird`. `ovenbird COMMAND --help` shows the options of a command.',
+    '## Exit codes',
+    [
+      '| code | meaning |',
+      '|---|---|',
+      `| ${exitCode.ok} | done |`,
+      `| ${exitCode.failed} | it could not do what it was asked; the message says why |`,
+      `| ${exitCode.usage} | wrong command line; the message names the option |`,
+    ].join('\n'),
+    '## `ovenbird status`',
+    "What this node's speaker announces, what it does not, and why. Run it on a node or in a speaker's pod.",
+    options(statusOptions),
+    '## `ovenbird speaker`',
+    'Announces addresses from this node. The chart runs it as a DaemonSet.',
+    options(speakerOptionSpecs),
+    '## `ovenbird controller`',
+    'Assigns addresses and programs OVN. The chart runs it as a Deployment of two replicas.',
+    options(controllerOptionSpecs),
+    '',
+  ].join('\n\n');
 }

@@ -7,7 +7,6 @@ import type { AssignmentChange, FromWorker, ToWorker, WireReport, WireSettings }
 export type { Expectation } from './l2/interface-choice.ts';
 export type { AddressReport } from './l2/layer2.ts';
 export type { OwnershipReason, OwnershipRole } from './l2/ownership-report.ts';
-export { ownershipReasons } from './l2/ownership-report.ts';
 export type { SegmentPeerReport, SegmentReport } from './l2/segment-runtime.ts';
 export type { WireReport } from './wire-messages.ts';
 
