@@ -10,7 +10,7 @@ export const ownershipReasons = {
   OwnerResigned: 'The last owner stopped and handed the address over.',
   OwnerNotEligible: 'The last owner may not announce the address any more.',
   HandingOver: 'This node must let go of the address and answers until its successor is heard.',
-  Conflict: 'Another host that is no speaker uses the address too.',
+  Conflict: 'Another host uses the address too without having been elected.',
   OwnedByPeer: 'Another node owns the address.',
   WaitingForTurn: 'Nobody owns the address, and other nodes are before this one in line.',
   ProbingOwner: 'The owner is silent; the network is asked whether somebody still answers.',
@@ -66,7 +66,12 @@ export function describeOwnership(state: SegmentState, entry: Entry, nowMs: numb
       if (!entry.eligible.has(state.options.node)) return tell('owner', 'MovesDamped', damped(address));
       if (entry.conflict) {
         const mac = macText(entry.conflict.mac);
-        return tell('owner', 'Conflict', `the host with MAC ${mac} uses ${address} too; take the address from it`);
+        const message =
+          entry.conflict.node === undefined
+            ? `the host with MAC ${mac} uses ${address} too; take the address from it`
+            : `${entry.conflict.node} answers for ${address} too though it does not own it; set ` +
+              'net.ipv4.conf.all.arp_ignore=1 there (strictARP of kube-proxy), or stop what else announces the address';
+        return tell('owner', 'Conflict', message);
       }
       const code = claimReasons[phase.cause];
       return tell('owner', code, `${address}: ${ownershipReasons[code]}`);

@@ -1,11 +1,24 @@
 import type { OwnedOp } from './heartbeat-message.ts';
 import { rendezvousWeight } from './rendezvous.ts';
 import { type Output, record } from './segment-output.ts';
-import type { BlockedWhy, ClaimCause, Entry, Peer, PeerClaim, Phase, SegmentState } from './segment-state.ts';
+import type {
+  BlockedWhy,
+  ClaimCause,
+  Entry,
+  Peer,
+  PeerClaim,
+  Phase,
+  SegmentState,
+  Verification,
+} from './segment-state.ts';
 import { probeWindowMs } from './timing.ts';
 
-/** First placements are checked against strangers this long: their probes may have to wait for their turn. */
-const verifyMs = 1_000;
+/** First placements are probed at most this often, ms from one to the next. */
+const verifySpacingMs = 0.4;
+/** A stranger that answers this late to the probes of a first placement still counts as having been there before. */
+const verifyGraceMs = 1_000;
+/** A conflict is reported this long after it was last seen. */
+const conflictShownMs = 60_000;
 /** A silent owner that answers is asked again after this long. */
 const ownerAnswersRetryMs = 500;
 /** RFC 5227 2.4: an address is defended at most once in this time. */
@@ -56,6 +69,13 @@ function evaluateOwned(
     return;
   }
   if (rival) reassert(state, entry, phase.epoch, nowMs, out);
+  if (phase.verification) verify(state, entry, phase.verification, nowMs, out);
+  if (entry.conflict) {
+    if (nowMs >= entry.conflict.atMs + conflictShownMs) {
+      entry.conflict = undefined;
+      out.touch(entry);
+    } else schedule(state, entry, entry.conflict.atMs + conflictShownMs);
+  }
   const eligible = entry.eligible.has(state.options.node);
   if (eligible && state.mode.kind !== 'resigning') {
     if (phase.yieldUntilMs === undefined) return;
@@ -70,6 +90,7 @@ function evaluateOwned(
   }
   if (phase.yieldUntilMs !== undefined) {
     if (nowMs >= phase.yieldUntilMs) release(state, entry, { kind: 'released' }, nowMs, out);
+    else schedule(state, entry, phase.yieldUntilMs);
     return;
   }
   const allowedMs = state.mode.kind === 'resigning' ? nowMs : moveAllowedMs(state, entry, nowMs);
@@ -96,6 +117,7 @@ function evaluateForeign(state: SegmentState, entry: Entry, nowMs: number, out: 
   if (claim && !planned) {
     entry.freeSinceMs = undefined;
     entry.inUseRetries = 0;
+    entry.answeredBy = undefined;
     if (claim.peer.suspect && timing.probeCount > 0 && rankOf(state, entry, claim.peer) === 0) {
       probe(state, entry, claim.peer, nowMs, out);
     } else {
@@ -112,7 +134,10 @@ function evaluateForeign(state: SegmentState, entry: Entry, nowMs: number, out: 
       return;
     }
   }
-  if (entry.phase.kind === 'blocked' && nowMs < entry.phase.untilMs && !planned) return;
+  if (entry.phase.kind === 'blocked' && nowMs < entry.phase.untilMs && !planned) {
+    schedule(state, entry, entry.phase.untilMs);
+    return;
+  }
   const rank = rankOf(state, entry, claim?.peer);
   const dueMs = entry.freeSinceMs + rank * timing.rankDelayMs;
   if (planned) {
@@ -247,19 +272,43 @@ function take(state: SegmentState, entry: Entry, cause: ClaimCause, nowMs: numbe
   entry.epoch = epoch;
   entry.freeSinceMs = undefined;
   entry.proxySuspected = false;
+  entry.answeredBy = undefined;
   entry.conflict = undefined;
   state.counters.claims += 1;
   if (cause !== 'first') state.counters.takeovers += 1;
   const planned = cause === 'not-eligible';
   if (planned) noteMove(state, entry, nowMs);
   record(state, { ...op('claim', entry, epoch), planned }, nowMs);
-  const verify = cause === 'first' && state.options.timing.probeCount > 0;
-  const verifyUntilMs = verify ? nowMs + verifyMs : Number.NEGATIVE_INFINITY;
-  setPhase(state, entry, { kind: 'owner', epoch, cause, verifyUntilMs, yieldUntilMs: undefined }, nowMs, out);
-  if (verify) out.addProbe(entry.address, 0, false);
+  const verified = cause === 'first' && state.options.timing.probeCount > 0;
+  const verification = verified ? planVerification(state, nowMs) : undefined;
+  setPhase(state, entry, { kind: 'owner', epoch, cause, verification, yieldUntilMs: undefined }, nowMs, out);
   out.own ??= [];
   out.own.push(entry.address);
-  out.addAnnouncement(entry.address);
+  if (verification) verify(state, entry, verification, nowMs, out);
+  else out.addAnnouncement(entry.address);
+}
+
+function planVerification(state: SegmentState, nowMs: number): Verification {
+  const startMs = Math.max(nowMs, state.verifySlotMs);
+  state.verifySlotMs = startMs + verifySpacingMs;
+  const announceMs = startMs + probeWindowMs(state.options.timing);
+  return { round: 0, nextMs: startMs, announceMs, announced: false, untilMs: announceMs + verifyGraceMs };
+}
+
+/** Asks the wire who else has an address that was just placed; announces it when nobody says anything. */
+function verify(state: SegmentState, entry: Entry, plan: Verification, nowMs: number, out: Output): void {
+  const { probeCount, probeIntervalMs } = state.options.timing;
+  if (nowMs >= plan.nextMs && plan.round < probeCount) {
+    plan.round += 1;
+    plan.nextMs = nowMs + probeIntervalMs;
+    out.addProbe(entry.address, 0, false);
+  }
+  if (nowMs >= plan.announceMs && !plan.announced) {
+    plan.announced = true;
+    out.addAnnouncement(entry.address);
+  }
+  if (plan.round < probeCount) schedule(state, entry, plan.nextMs);
+  else if (!plan.announced) schedule(state, entry, plan.announceMs);
 }
 
 /** Stops answering. The entry is left in phase `none`: evaluate it again unless the whole segment stops. */
@@ -297,27 +346,55 @@ export function arpSeen(state: SegmentState, entry: Entry, mac: number, nowMs: n
   if (phase.kind === 'probing') {
     state.counters.probesAnswered += 1;
     if (phase.target?.mac === mac) ownerAnswered(state, phase.target.node, mac, nowMs, out);
-    else if (peer) {
-      peer.askMs = Math.min(peer.askMs, nowMs);
-      state.wakeMs = Math.min(state.wakeMs, nowMs);
-      const untilMs = nowMs + 2 * state.options.timing.heartbeatMs;
-      block(state, entry, { kind: 'owner-answers', node: peer.node }, untilMs, nowMs, out);
-    } else blockInUse(state, entry, mac, nowMs, out);
+    else if (peer) peerAnswered(state, entry, peer, nowMs, out);
+    else blockInUse(state, entry, mac, nowMs, out);
   } else if (phase.kind === 'owner') {
-    if (peer) reassert(state, entry, phase.epoch, nowMs, out);
-    else if (nowMs <= phase.verifyUntilMs) {
+    const verifying = phase.verification !== undefined && nowMs <= phase.verification.untilMs;
+    if (peer?.owned.has(entry.address)) reassert(state, entry, phase.epoch, nowMs, out);
+    else if (peer && !verifying) {
+      // Most likely the last word of a former owner.
+      reassert(state, entry, phase.epoch, nowMs, out);
+    } else if (verifying && !peer) {
       release(state, entry, { kind: 'released' }, nowMs, out);
       blockInUse(state, entry, mac, nowMs, out);
-    } else {
-      const known = entry.conflict;
-      entry.conflict = { mac, atMs: nowMs, count: (known?.count ?? 0) + 1 };
-      state.counters.conflicts += 1;
-      if (known?.mac !== mac) out.touch(entry);
-      if (nowMs < entry.lastDefenceMs + defendIntervalMs) return;
-      entry.lastDefenceMs = nowMs;
-      out.addAnnouncement(entry.address);
-    }
+    } else noteConflict(state, entry, mac, peer?.node, nowMs, out);
   }
+}
+
+/**
+ * A peer answered for an address that, as far as we know, it does not own. If we know all that it owns and it does so
+ * again, its kernel answers, or another program there, and that is no reason to leave the address to it.
+ */
+function peerAnswered(state: SegmentState, entry: Entry, peer: Peer, nowMs: number, out: Output): void {
+  if (peer.inSync && entry.answeredBy === peer.boot) return;
+  entry.answeredBy = peer.boot;
+  if (!peer.inSync) {
+    peer.askMs = Math.min(peer.askMs, nowMs);
+    state.wakeMs = Math.min(state.wakeMs, nowMs);
+  }
+  const untilMs = nowMs + 2 * state.options.timing.heartbeatMs;
+  block(state, entry, { kind: 'owner-answers', node: peer.node }, untilMs, nowMs, out);
+}
+
+/** Somebody who has no part in the election uses our address: report it, and defend the address now and then. */
+function noteConflict(
+  state: SegmentState,
+  entry: Entry,
+  mac: number,
+  node: string | undefined,
+  nowMs: number,
+  out: Output,
+): void {
+  const known = entry.conflict;
+  entry.conflict = { mac, node, atMs: nowMs };
+  state.counters.conflicts += 1;
+  if (known?.mac !== mac) {
+    out.touch(entry);
+    schedule(state, entry, nowMs + conflictShownMs);
+  }
+  if (nowMs < entry.lastDefenceMs + defendIntervalMs) return;
+  entry.lastDefenceMs = nowMs;
+  out.addAnnouncement(entry.address);
 }
 
 /** A silent owner's MAC answered. By unicast only the owner itself can; a broadcast may be answered by a proxy. */
@@ -359,8 +436,9 @@ function setPhase(state: SegmentState, entry: Entry, phase: Phase, nowMs: number
   if (phase.kind === 'probing') state.probing.add(entry);
 }
 
+/** Has the entry evaluated at that time, or earlier: whoever evaluates schedules again what is still to come. */
 function schedule(state: SegmentState, entry: Entry, dueMs: number): void {
-  if (entry.dueMs === dueMs) return;
+  if (entry.dueMs <= dueMs) return;
   entry.dueMs = dueMs;
   state.queue.push(dueMs, entry);
   state.wakeMs = Math.min(state.wakeMs, dueMs);

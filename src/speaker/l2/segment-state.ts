@@ -26,10 +26,32 @@ export type Phase =
       target: ProbeTarget | undefined;
       unicast: boolean;
     }
-  /** We answer. `verifyUntilMs`: first placement is checked against strangers up to then. */
-  | { kind: 'owner'; epoch: number; cause: ClaimCause; verifyUntilMs: number; yieldUntilMs: number | undefined }
+  /** We answer. */
+  | {
+      kind: 'owner';
+      epoch: number;
+      cause: ClaimCause;
+      /** Undefined unless the wire is being asked, after a first placement, whether a stranger uses the address. */
+      verification: Verification | undefined;
+      /** Set while a successor is waited for. */
+      yieldUntilMs: number | undefined;
+    }
   /** Something speaks against claiming it now; looked at again at `untilMs`. */
   | { kind: 'blocked'; why: BlockedWhy; untilMs: number };
+
+/**
+ * The check of an address that nobody owned before: questions are answered at once, but it is announced to everybody
+ * only when probes found no stranger that uses it, so that a pool with the router's address in it does no harm.
+ */
+export interface Verification {
+  /** Probes sent. */
+  round: number;
+  nextMs: number;
+  announceMs: number;
+  announced: boolean;
+  /** A stranger seen up to then is a reason to let go; later it is a conflict. */
+  untilMs: number;
+}
 
 /** The owner that a probe looks for. */
 export interface ProbeTarget {
@@ -71,8 +93,10 @@ export interface Entry {
   inUseRetries: number;
   /** The dead owner answered a broadcast probe: the next round asks by unicast only, which no proxy answers. */
   proxySuspected: boolean;
-  /** The latest sighting of another host that uses the address while we own it. */
-  conflict: { mac: number; atMs: number; count: number } | undefined;
+  /** Boot of a living peer that answered the last probe though it does not own the address. */
+  answeredBy: string | undefined;
+  /** The latest sighting of another host that uses the address while we own it; `node`: that of a speaker. */
+  conflict: { mac: number; node: string | undefined; atMs: number } | undefined;
   lastDefenceMs: number;
 }
 
@@ -201,6 +225,8 @@ export interface SegmentState {
   witnesses: number;
   /** A lower bound of when `step` must be called with a wake event. */
   wakeMs: number;
+  /** When the next first placement may be probed: thousands of them take turns. */
+  verifySlotMs: number;
   readonly counters: SegmentCounters;
 }
 
@@ -235,6 +261,7 @@ export function createSegment(options: SegmentOptions): SegmentState {
     wireHeardMs: Number.NEGATIVE_INFINITY,
     witnesses: 0,
     wakeMs: Number.POSITIVE_INFINITY,
+    verifySlotMs: Number.NEGATIVE_INFINITY,
     counters: {
       heartbeatsSent: 0,
       messagesReceived: 0,

@@ -204,6 +204,7 @@ function newEntry(state: SegmentState, address: string, eligible: ReadonlySet<st
     moves: undefined,
     inUseRetries: 0,
     proxySuspected: false,
+    answeredBy: undefined,
     conflict: undefined,
     lastDefenceMs: Number.NEGATIVE_INFINITY,
   };

@@ -92,9 +92,54 @@ describe('first placement', () => {
     expect(lan.answerers(vip)).toEqual([]);
     const codes = names.map((name) => lan.ownership(name, vip)?.reason.code);
     expect(codes).toEqual(['AddressInUse', 'AddressInUse', 'AddressInUse']);
+    expect(lan.announcements).toEqual([]);
     stranger.addresses.clear();
     lan.run(2 * lan.timing.inUseRetryMs + 1_000);
     expect(lan.answerers(vip)).toHaveLength(1);
+  });
+});
+
+describe('others that use an owned address', () => {
+  test('a stranger that comes later is reported for a minute, and defended against now and then', () => {
+    const { lan, owner } = settled();
+    lan.run(5_000);
+    const before = lan.announcements.length;
+    lan.claimByArp(vip, 0x02bb00000001);
+    lan.claimByArp(vip, 0x02bb00000001);
+    lan.run(10);
+    expect(lan.answerers(vip)).toEqual([owner]);
+    expect(lan.ownership(owner, vip)?.reason).toMatchObject({
+      code: 'Conflict',
+      message: expect.stringContaining('02:bb:00:00:00:01'),
+    });
+    expect(lan.announcements.length).toBe(before + 1);
+    expect(lan.node(owner).state.counters.conflicts).toBe(2);
+    lan.run(50_000);
+    lan.claimByArp(vip, 0x02bb00000001);
+    lan.run(50_000);
+    expect(lan.ownership(owner, vip)?.reason.code).toBe('Conflict');
+    expect(lan.announcements.length).toBe(before + 2);
+    lan.run(20_000);
+    expect(lan.ownership(owner, vip)?.reason.code).toBe('FirstPlacement');
+  });
+
+  test("another node's kernel that answers is named, and keeps nobody from owning", () => {
+    const lan = new SimulatedLan(names);
+    lan.kernelAnswers.set('c', new Set([vip]));
+    lan.startAll();
+    lan.run(1_000);
+    lan.desire(vip, ['a', 'b']);
+    lan.run(2_000);
+    const [owner = ''] = lan.answerers(vip);
+    expect(lan.ownership(owner, vip)?.reason).toMatchObject({
+      code: 'Conflict',
+      message: expect.stringContaining('c answers for 192.0.2.100 too though it does not own it'),
+    });
+    lan.resetGaps();
+    lan.kill(owner);
+    lan.run(2_000);
+    expect(lan.answerers(vip)).toHaveLength(1);
+    expect(lan.longestGapMs(vip)).toBeLessThan(2 * lan.timing.holdMs);
   });
 });
 

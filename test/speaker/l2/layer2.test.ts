@@ -147,6 +147,15 @@ function address(index: number, text: string, prefixLength = 24): Extract<LinkEv
   return { type: 'address', address: { index, address: bytes, prefixLength, scope: 'global', tentative: false } };
 }
 
+/** An ARP request from 192.0.2.9. */
+function question(text: string): Buffer {
+  const target = Buffer.from(text.split('.').map(Number)).toString('hex');
+  return Buffer.from(
+    `ffffffffffff0200000000090806000108000604000102000000 0009c0000209000000000000${target}`.replace(' ', ''),
+    'hex',
+  );
+}
+
 const assign = (text: string, interfaces: string[] = [], nodes = ['node-a']) => ({
   address: text,
   interfaces,
@@ -177,16 +186,22 @@ describe('interfaces', () => {
     ]);
   });
 
-  test('an address is claimed at once on the interface whose subnet holds it: claim, then gate-checked announcement', async () => {
+  test('an address is claimed at once on the interface whose subnet holds it: questions are answered from then on', async () => {
     const it = await settledHost();
     const io = it.io('eth0');
     io.order.length = 0;
     it.layer2.changeAssignments([assign(vip)], []);
-    expect(io.order).toEqual(['claim', 'arp', 'arp']);
+    expect(io.order).toEqual(['claim']);
     expect(it.codes(vip)).toEqual(['eth0 FirstPlacement']);
+    io.receiver.onArp(question(vip));
+    expect(io.order).toEqual(['claim', 'arp']);
+    // Announced only when two probes found nobody else.
+    await it.clock.advance(79);
+    expect(io.announcements(vip)).toBe(0);
+    await it.clock.advance(2);
     expect(io.announcements(vip)).toBe(1);
-    expect(it.io('eth1').announcements(vip)).toBe(0);
     await it.clock.advance(4_000);
+    expect(it.io('eth1').announcements(vip)).toBe(0);
     expect(io.announcements(vip)).toBe(5);
     expect(it.changed).toContain(vip);
   });

@@ -62,7 +62,7 @@ function settle(lan: SimulatedLan): void {
   for (const name of names) {
     lan.resume(name);
     lan.setLink(name, true);
-    if (lan.node(name).state.mode.kind === 'resigning' || lan.node(name).resigned) lan.kill(name);
+    if (lan.node(name).resigning) lan.kill(name);
     lan.start(name);
   }
   for (const address of addresses) lan.desire(address, names);

@@ -51,9 +51,13 @@ export interface SimulatedNode {
   /** Whether its frames leave: false is a transmitter that fails without a word. */
   transmits: boolean;
   queued: Frame[];
+  /** What it was told while it stood still. */
+  deferred: { state: SegmentState; run: () => void }[];
   lastWakeMs: number;
   heard: boolean;
   wireHeardMs: number;
+  /** Told to resign since its start, though it may not have heard it yet. */
+  resigning: boolean;
   resigned: boolean;
   desired: Map<string, readonly string[]>;
 }
@@ -88,6 +92,8 @@ export class SimulatedLan {
   readonly announcements: { atMs: number; address: string; node: string }[] = [];
   quality: WireQuality = { delayMs: [0.1, 0.5], loss: 0, duplicate: 0, reorder: 0 };
   readonly strangers: Stranger[] = [];
+  /** Addresses that a node's kernel answers for, whoever owns them. */
+  readonly kernelAnswers = new Map<string, Set<string>>();
   /** Frames of this node to everybody are lost, those to one host are not. */
   dropGroupFrom: string | undefined;
   /** Frames that a paused node's sockets hold. */
@@ -135,9 +141,11 @@ export class SimulatedLan {
       answersFor: new Set(),
       transmits: true,
       queued: [],
+      deferred: [],
       lastWakeMs: Number.NEGATIVE_INFINITY,
       heard: false,
       wireHeardMs: Number.NEGATIVE_INFINITY,
+      resigning: false,
       resigned: false,
       desired: new Map(),
     });
@@ -169,6 +177,7 @@ export class SimulatedLan {
     node.running = true;
     node.paused = false;
     node.dazed = false;
+    node.resigning = false;
     node.resigned = false;
     node.state = this.#newState(node.calledName, node.mac);
     if (node.linkUp) this.#step(node, { kind: 'link', up: true });
@@ -206,6 +215,7 @@ export class SimulatedLan {
     node.dazed = true;
     this.#events.push(this.nowMs + dazedMs, () => {
       node.dazed = false;
+      for (const { state, run } of node.deferred.splice(0)) if (state === node.state) run();
       this.#wake(node);
     });
   }
@@ -257,7 +267,9 @@ export class SimulatedLan {
 
   resign(name: string, withinMs = 2_000): void {
     const node = this.node(name);
-    if (node.running) this.#whenAwake(node, () => this.#step(node, { kind: 'resign', withinMs }));
+    if (!node.running) return;
+    node.resigning = true;
+    this.#whenAwake(node, () => this.#step(node, { kind: 'resign', withinMs }));
   }
 
   addStranger(addresses: readonly string[], proxyFor: ReadonlyMap<string, number> = new Map()): Stranger {
@@ -274,6 +286,11 @@ export class SimulatedLan {
   /** A host says something to everybody: proof that the wire works. */
   noise(island = 0): void {
     for (const node of this.nodes.values()) if (node.island === island) this.#deliver(node, { kind: 'noise' });
+  }
+
+  /** A host tells everybody by ARP that an address is its own. */
+  claimByArp(address: string, mac: number): void {
+    for (const node of this.nodes.values()) this.#deliver(node, { kind: 'arp-announce', address, mac });
   }
 
   /** Injects a message as if it came over the wire, to all nodes. */
@@ -397,7 +414,7 @@ export class SimulatedLan {
 
   #whenAwake(node: SimulatedNode, run: () => void): void {
     if (!node.paused && !node.dazed) run();
-    else this.#events.push(this.nowMs + 5, () => node.running && this.#whenAwake(node, run));
+    else node.deferred.push({ state: node.state, run });
   }
 
   #wake(node: SimulatedNode): void {
@@ -533,7 +550,7 @@ export class SimulatedLan {
         return;
       case 'arp-probe':
         node.heard = true;
-        if (!this.#answers(node, frame.address)) return;
+        if (!this.#answers(node, frame.address) && !this.kernelAnswers.get(node.name)?.has(frame.address)) return;
         this.#send(node, frame.mac, { kind: 'arp-reply', address: frame.address, mac: node.mac });
         return;
       case 'arp-announce':
