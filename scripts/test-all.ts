@@ -6,7 +6,7 @@
  * every suite ran at least one test.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -54,6 +54,13 @@ function suite(name: string): Count {
   }
 }
 
+/** The end-to-end suite; the lab it brought up is taken down again, which is a check of its own. */
+function endToEnd(): Count[] {
+  const wasUp = existsSync(join(root, '.lab/state.json'));
+  const tests = suite('e2e');
+  return wasUp ? [tests] : [tests, check('lab down', process.execPath, [join(root, 'lab/main.ts'), 'down'])];
+}
+
 const npx = (tool: string) => join(root, 'node_modules/.bin', tool);
 const counts = [
   check('types', npx('tsc'), ['--noEmit']),
@@ -63,13 +70,15 @@ const counts = [
   check('dead code', npx('knip'), []),
   suite('unit'),
   suite('integration'),
-  suite('e2e'),
+  ...endToEnd(),
 ];
 
 console.log('');
 for (const { name, passed, failed, skipped, seconds } of counts) {
   const skips = skipped > 0 ? `, ${skipped} skipped` : '';
-  console.log(`${name.padEnd(14)} ${String(passed).padStart(5)} passed, ${failed} failed${skips} (${seconds.toFixed(0)} s)`);
+  console.log(
+    `${name.padEnd(14)} ${String(passed).padStart(5)} passed, ${failed} failed${skips} (${seconds.toFixed(0)} s)`,
+  );
 }
 const sum = (key: 'passed' | 'failed' | 'skipped') => counts.reduce((total, count) => total + count[key], 0);
 const skipped = sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : '';
