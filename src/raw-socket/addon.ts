@@ -9,7 +9,7 @@ declare const netlinkBrand: unique symbol;
 /** Objects of the addon: opaque to JavaScript. */
 export type GateHandle = { readonly [gateBrand]: true };
 export type PacketHandle = { readonly [packetBrand]: true };
-export type NetlinkHandle = { readonly [netlinkBrand]: true };
+type NetlinkHandle = { readonly [netlinkBrand]: true };
 
 /** The functions of native/addon.c. Each throws an Error with `syscall` and `errno`; see `attempt`. */
 export interface Addon {

@@ -3,7 +3,7 @@
  * answer on the same veth pair. The headline is the case that matters: the main thread is parsing a large list.
  */
 import { release } from 'node:os';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { buildAddon } from '../../scripts/build-addon.ts';
 import { Namespace, whyNoNamespaces } from '../integration/raw-socket/namespace.ts';
 import { type Bench, summarize } from './bench.ts';
@@ -17,7 +17,7 @@ export const run: Bench = async ({ samples = 5000, progress }) => {
 
   const measure = async (what: string, responder: Responder, target: string) => {
     progress(`${what}: ${samples} requests`);
-    const namespace = new Namespace(join(import.meta.dirname, 'raw-socket/run.ts'));
+    const namespace = new Namespace(fileURLToPath(new URL('./raw-socket/run.ts', import.meta.url)));
     try {
       if (responder === undefined) namespace.ip(`addr add ${target}/24 dev vb`);
       else await ready(namespace.start(responder));

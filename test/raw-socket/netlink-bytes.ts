@@ -1,5 +1,5 @@
 /** Builds netlink messages byte by byte, apart from the code under test. */
-export const u16 = (n: number) => [n & 0xff, (n >> 8) & 0xff];
+const u16 = (n: number) => [n & 0xff, (n >> 8) & 0xff];
 export const u32 = (n: number) => [...u16(n & 0xffff), ...u16((n >>> 16) & 0xffff)];
 export const text = (value: string) => [...Buffer.from(value, 'utf8'), 0];
 
@@ -28,7 +28,7 @@ export const RTM_DELLINK = 17;
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
 export const NLMSG_ERROR = 2;
-export const NLMSG_DONE = 3;
+const NLMSG_DONE = 3;
 
 export interface LinkBytes {
   family?: number;

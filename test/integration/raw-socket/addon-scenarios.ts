@@ -44,7 +44,9 @@ export async function strangeArguments() {
     structuredCloneOfNothing(),
   ];
   // Nothing that waits, closes what is not ours, or changes the machine: -1 is no descriptor and no interface.
-  const functions = Object.values(native).filter(
+  // releaseFilePages takes no argument and reads the whole map of the process each time.
+  const { releaseFilePages: _, ...rest } = native;
+  const functions = Object.values(rest).filter(
     (value): value is (...given: unknown[]) => unknown => typeof value === 'function',
   );
   let calls = 0;
@@ -52,10 +54,10 @@ export async function strangeArguments() {
   for (const call of functions) {
     for (const first of strange) {
       for (const second of [...strange, undefined]) {
-        for (const rest of [[], [-1, -1, -1], [new Uint8Array(8), 1, 1], [gate, () => {}, () => {}]]) {
+        for (const others of [[], [-1, -1, -1], [new Uint8Array(8), 1, 1], [gate, () => {}, () => {}]]) {
           calls += 1;
           try {
-            call(first, second, ...rest);
+            call(first, second, ...others);
           } catch {
             thrown += 1;
           }

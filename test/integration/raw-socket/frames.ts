@@ -1,7 +1,7 @@
 /** Frames built byte by byte, apart from any code under test. Each ends in its own number, to be told by. */
 const u16 = (n: number) => [(n >> 8) & 0xff, n & 0xff];
 
-export const macA = [2, 0, 0, 0, 0, 0x0a];
+const macA = [2, 0, 0, 0, 0, 0x0a];
 export const macB = [2, 0, 0, 0, 0, 0x0b];
 export const broadcast = [255, 255, 255, 255, 255, 255];
 

@@ -1,8 +1,8 @@
 /** A network namespace of the test's own, with a veth pair `va`-`vb`, in which scenarios run as child processes. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const integrationRunner = join(import.meta.dirname, 'run.ts');
+const integrationRunner = fileURLToPath(new URL('./run.ts', import.meta.url));
 let created = 0;
 
 /** Why namespaces with veth pairs cannot be made here, or undefined. */

@@ -8,6 +8,8 @@ import * as sockets from './socket-scenarios.ts';
 type Scenario = () => unknown;
 const scenarios: Readonly<Record<string, Scenario>> = { ...addon, ...packets, ...gate, ...links, ...sockets };
 
+// A sanitizer loaded into this process is not for the programs that it runs.
+delete process.env.LD_PRELOAD;
 const name = process.argv[2] ?? '';
 const scenario = scenarios[name];
 if (scenario === undefined) throw new Error(`no scenario "${name}"`);
