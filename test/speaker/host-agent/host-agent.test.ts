@@ -113,6 +113,20 @@ describe('HostAgent', () => {
     });
   });
 
+  test('after a failure nothing is taken for granted: the whole table is put', async () => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([local('10.16.0.2')]));
+      await settle(clock);
+      host.failNft = () => 'nft: Cannot allocate memory';
+      agent.setDesired(hostInputs([local('10.16.0.9')]));
+      await settle(clock);
+      expect(agent.status().state).toBe('failing');
+      host.failNft = undefined;
+      await settle(clock, 2_000);
+      expect(host.programs[1]).toMatch(/^table inet ovenbird\ndelete table/);
+    });
+  });
+
   test('a failure is shown and repeated with growing pauses, and then the whole table is put', async () => {
     await withAgent(async (agent, host, clock) => {
       host.failNft = () => 'nft: Operation not permitted';

@@ -263,6 +263,16 @@ describe('changes of the table', () => {
     ]);
   });
 
+  test('a map element with another value is taken out and put in', () => {
+    const at = (clusterIP: string) =>
+      state(
+        hostService({ clusterIPs: [address(clusterIP)], externalAddresses: [], ports: [port({ nodePort: 30080 })] }),
+      ).nft;
+    const lines = (renderChange(at('10.96.0.10'), at('10.96.0.11')) ?? '').trim().split('\n');
+    expect(lines).toContain('delete element inet ovenbird node_ports4 { tcp . 30080 : 10.96.0.10 . 80 }');
+    expect(lines).toContain('add element inet ovenbird node_ports4 { tcp . 30080 : 10.96.0.11 . 80 }');
+  });
+
   test('another device takes the whole table', () => {
     const renamed = desiredHostState(hostInputs([]), { ...overlay, device: 'tun0' }).nft;
     expect(renderChange(state().nft, renamed)).toContain('tun0');
