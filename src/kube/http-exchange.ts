@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { KubeError } from './kube-error.ts';
 
 /** One HTTP request, whatever the version that carries it. */
@@ -51,22 +50,6 @@ export class StaleLinkError extends KubeError {
   constructor(message: string, cause: unknown) {
     super('Network', message, { cause });
   }
-}
-
-/** Chunks of `readable`; `complete` tells after its end whether the peer had finished. Errors go through `wrap`. */
-export async function* readBody(
-  readable: Readable,
-  signal: AbortSignal,
-  complete: () => boolean,
-  wrap: (cause: unknown) => Error,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of readable) yield chunk as Uint8Array;
-  } catch (cause) {
-    throw signal.aborted ? signal.reason : wrap(cause);
-  }
-  if (signal.aborted) throw signal.reason;
-  if (!complete()) throw wrap(undefined);
 }
 
 /** The path that `request` has on `server`, whose URL may carry a prefix. */

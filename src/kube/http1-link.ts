@@ -1,7 +1,8 @@
 import { type Agent, type ClientRequest, type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import type { Clock } from '../base/index.ts';
-import { type HttpRequest, type HttpResponse, type Link, pathOn, readBody, StaleLinkError } from './http-exchange.ts';
+import { BodyReader } from './body-reader.ts';
+import { type HttpRequest, type HttpResponse, type Link, pathOn, StaleLinkError } from './http-exchange.ts';
 import { KubeError } from './kube-error.ts';
 
 /** A pool of HTTP/1.1 connections: for `kubectl proxy`, HTTP proxies and load balancers that refuse HTTP/2. */
@@ -79,11 +80,10 @@ export class Http1Link implements Link {
             const value = incoming.headers[name];
             return Array.isArray(value) ? value[0] : value;
           },
-          body: readBody(
+          body: new BodyReader(
             incoming,
-            signal,
             () => incoming.complete,
-            (cause) => new KubeError('Network', text, { cause }),
+            (cause) => (signal.aborted ? signal.reason : new KubeError('Network', text, { cause })),
           ),
           cancel: onAbort,
         });

@@ -1,13 +1,13 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../base/index.ts';
+import { BodyReader } from './body-reader.ts';
 import {
   type HttpRequest,
   type HttpResponse,
   type Link,
   pathOn,
   RefusedError,
-  readBody,
   StaleLinkError,
 } from './http-exchange.ts';
 import { KubeError } from './kube-error.ts';
@@ -112,6 +112,12 @@ export class Http2Link implements Link {
         reject(new RefusedError(text, cause));
         return;
       }
+      const lost = (cause: unknown) => new KubeError('Network', text, { cause: this.#deathCause ?? cause });
+      const reader = new BodyReader(
+        stream,
+        () => !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR,
+        (cause) => (signal.aborted ? signal.reason : lost(cause)),
+      );
       const onAbort = () => stream.close(constants.NGHTTP2_CANCEL);
       signal.addEventListener('abort', onAbort, { once: true });
       let failed: unknown;
@@ -124,7 +130,7 @@ export class Http2Link implements Link {
         if (signal.aborted) reject(signal.reason);
         else if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) reject(new RefusedError(text, cause));
         else if (reused) reject(new StaleLinkError(text, cause));
-        else reject(new KubeError('Network', text, { cause }));
+        else reject(lost(cause));
       });
       stream.once('response', (headers) => {
         resolve({
@@ -133,12 +139,7 @@ export class Http2Link implements Link {
             const value = headers[name];
             return Array.isArray(value) ? value[0] : value;
           },
-          body: readBody(
-            stream,
-            signal,
-            () => !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR,
-            (cause) => new KubeError('Network', text, { cause: this.#deathCause ?? cause }),
-          ),
+          body: reader,
           cancel: onAbort,
         });
       });
