@@ -16,7 +16,7 @@ export const ownershipReasons = {
   ProbingOwner: 'The owner is silent; the network is asked whether somebody still answers.',
   AddressInUse: 'A host that is no speaker answers for the address.',
   OwnerAnswers: 'The owner is not heard, yet it answers for the address.',
-  Isolated: 'All other speakers and the network fell silent at once, so this node is rather cut off itself.',
+  Isolated: 'Neither other speakers nor anything else is heard, so this node is rather cut off itself.',
   MovesDamped: 'The address has moved too often lately; it stays where it is for a while.',
   Listening: 'This node listens before it claims anything.',
   NotEligible: 'This node may not announce the address.',
@@ -84,6 +84,12 @@ export function describeOwnership(state: SegmentState, entry: Entry, nowMs: numb
       const whom = phase.target ? `${phase.target.node} is silent` : 'nobody is known to own it';
       return tell('probing', 'ProbingOwner', `${whom}; asking the network whether somebody answers for ${address}`);
     }
+    case 'isolated':
+      return tell(
+        'standby',
+        'Isolated',
+        `nothing is heard on the network; ${address} is not claimed until something is`,
+      );
     case 'blocked':
       return tellBlocked(phase.why, phase.untilMs - nowMs);
     case 'none':
@@ -104,12 +110,6 @@ export function describeOwnership(state: SegmentState, entry: Entry, nowMs: numb
       }
       case 'owner-answers':
         return tell('standby', 'OwnerAnswers', `${why.node} is not heard but answers for ${address}`);
-      case 'isolated':
-        return tell(
-          'standby',
-          'Isolated',
-          `nothing is heard on the network; ${address} is not claimed until something is`,
-        );
       case 'moves-damped':
         return tell('standby', 'MovesDamped', `${damped(address)} for ${left}`);
     }

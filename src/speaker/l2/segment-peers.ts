@@ -133,8 +133,8 @@ function refresh(state: SegmentState, peer: Peer, header: MessageHeader, nowMs: 
     out.peersChanged = true;
   }
   state.lonely = undefined;
-  const aliveUntil = nowMs + peer.holdMs - probeWindowMs(state.options.timing);
-  state.wakeMs = Math.min(state.wakeMs, aliveUntil);
+  const judgedMs = state.isolated.size > 0 ? nowMs : nowMs + peer.holdMs - probeWindowMs(state.options.timing);
+  state.wakeMs = Math.min(state.wakeMs, judgedMs);
   if (resigns || recovers) evaluateAll(state, [...peer.owned.keys()], nowMs, out);
 }
 
@@ -365,7 +365,7 @@ function loseTouch(state: SegmentState, last: Peer, nowMs: number): void {
       sinceMs = Math.max(sinceMs, peer.lastHeardMs);
     }
   }
-  state.lonely = { sinceMs, peers: together };
+  state.lonely = { sinceMs, peers: together, lifeMs: undefined };
 }
 
 /** When the peers' silence, or a set we miss, must be looked at next. */

@@ -1,5 +1,5 @@
 import type { OwnedOp } from './heartbeat-message.ts';
-import { rendezvousWeight } from './rendezvous.ts';
+import { hashText, rendezvousWeight } from './rendezvous.ts';
 import { type Output, record } from './segment-output.ts';
 import type {
   BlockedWhy,
@@ -25,26 +25,33 @@ const ownerAnswersRetryMs = 500;
 const defendIntervalMs = 10_000;
 const maximumEpoch = 0xffff_ffff;
 
-/** The strongest claim that a living peer makes, if any: highest epoch, then node name, then boot. */
+/** The strongest claim that a living peer makes, if any. */
 export function bestClaim(state: SegmentState, address: string): PeerClaim | undefined {
   const claims = state.claims.get(address);
   let best = claims?.[0];
   if (!claims || !best || claims.length === 1) return best;
   for (const claim of claims) {
-    if (outranks(claim.epoch, claim.peer, best.epoch, best.peer)) best = claim;
+    if (claim.epoch > best.epoch || (claim.epoch === best.epoch && isBefore(address, claim.peer, best.peer)))
+      best = claim;
   }
   return best;
 }
 
-function outranks(
-  epoch: number,
-  who: { node: string; boot: string },
-  otherEpoch: number,
-  other: { node: string; boot: string },
-): boolean {
-  if (epoch !== otherEpoch) return epoch > otherEpoch;
-  if (who.node !== other.node) return who.node > other.node;
-  return who.boot > other.boot;
+/**
+ * Who comes first in line for an address: by rendezvous hashing, and then, as names may be given twice, by boot. It also
+ * decides between owners with the same epoch, so that after a cold start in pieces they are spread as usual.
+ */
+function isBefore(address: string | number, who: Candidate, other: Candidate): boolean {
+  const hash = typeof address === 'string' ? hashText(address) : address;
+  const weight = rendezvousWeight(hash, who.nodeHash);
+  const otherWeight = rendezvousWeight(hash, other.nodeHash);
+  return weight > otherWeight || (weight === otherWeight && who.boot > other.boot);
+}
+
+type Candidate = Pick<Peer, 'nodeHash' | 'boot'>;
+
+function ownCandidate(state: SegmentState): Candidate {
+  return { nodeHash: state.nodeHash, boot: state.options.boot };
 }
 
 /** Looks at everything known about an address and does what follows. May be called at any time, any number of times. */
@@ -62,7 +69,11 @@ function evaluateOwned(
 ): void {
   const { timing } = state.options;
   const rival = bestClaim(state, entry.address);
-  if (rival && outranks(rival.epoch, rival.peer, phase.epoch, state.options)) {
+  const beaten =
+    rival &&
+    (rival.epoch > phase.epoch ||
+      (rival.epoch === phase.epoch && isBefore(entry.hash, rival.peer, ownCandidate(state))));
+  if (beaten) {
     state.counters.stepDowns += 1;
     release(state, entry, { kind: 'released' }, nowMs, out);
     evaluateForeign(state, entry, nowMs, out);
@@ -145,9 +156,9 @@ function evaluateForeign(state: SegmentState, entry: Entry, nowMs: number, out: 
     else wait(state, entry, dueMs, nowMs, out);
     return;
   }
-  if (isIsolated(state, nowMs)) {
+  if (isIsolated(state, entry, nowMs)) {
     out.probeWitnesses = true;
-    block(state, entry, { kind: 'isolated' }, nowMs + Math.max(100, timing.heartbeatMs), nowMs, out);
+    setPhase(state, entry, { kind: 'isolated' }, nowMs, out);
     return;
   }
   const { lastEnd } = entry;
@@ -174,12 +185,11 @@ function plannedCause(entry: Entry, owner: Peer): 'resigned' | 'not-eligible' | 
 
 /** How many living candidates come before us for this address. */
 export function rankOf(state: SegmentState, entry: Entry, except: Peer | undefined): number {
-  const own = rendezvousWeight(entry.hash, state.nodeHash);
+  const own = ownCandidate(state);
   let before = 0;
   for (const peer of state.peers.values()) {
     if (!peer.alive || peer.resigning || peer === except || !entry.eligible.has(peer.node)) continue;
-    const weight = rendezvousWeight(entry.hash, peer.nodeHash);
-    if (weight > own || (weight === own && outranks(0, peer, 0, state.options))) before += 1;
+    if (isBefore(entry.hash, peer, own)) before += 1;
   }
   return before;
 }
@@ -250,16 +260,23 @@ function block(state: SegmentState, entry: Entry, why: BlockedWhy, untilMs: numb
 }
 
 /**
- * Whether it is rather us who are cut off: all peers fell silent, and the wire with them. With two or more peers that is
- * for certain until something is heard; a single peer is waited for a little, and only where there are hosts that could
- * have answered.
+ * Whether it is rather us who are cut off: there should be other speakers, none is heard, and the wire is silent too.
+ * Claiming then helps nobody, and would take addresses away from their owners when we are heard again.
+ *
+ * A single peer that fell silent is waited for only a little, and only where hosts are known that could have answered.
+ * When the wire comes back to life, speakers get the time for a heartbeat before we believe that there are none.
  */
-function isIsolated(state: SegmentState, nowMs: number): boolean {
-  const { timing } = state.options;
+export function isIsolated(state: SegmentState, entry: Entry, nowMs: number): boolean {
   const { lonely } = state;
-  if (!lonely || state.wireHeardMs > lonely.sinceMs + timing.heartbeatMs) return false;
-  const patienceMs = state.witnesses === 0 ? 0 : timing.holdMs + timing.lonelyWaitMs;
-  return lonely.peers >= 2 || nowMs < lonely.sinceMs + patienceMs;
+  const { heartbeatMs, holdMs, lonelyWaitMs } = state.options.timing;
+  if (!lonely) return false;
+  if (lonely.peers === 'unmet' && entry.eligible.size <= 1) return false;
+  if (lonely.lifeMs !== undefined) {
+    return lonely.lifeMs > lonely.sinceMs + holdMs && nowMs < lonely.lifeMs + 1.5 * heartbeatMs;
+  }
+  if (lonely.peers !== 1) return true;
+  const patienceMs = state.witnesses === 0 ? 0 : holdMs + lonelyWaitMs;
+  return nowMs < lonely.sinceMs + patienceMs;
 }
 
 /** Claims an address that nobody seems to answer for. */
@@ -432,8 +449,10 @@ function setPhase(state: SegmentState, entry: Entry, phase: Phase, nowMs: number
   out.touch(entry);
   if (before === 'waiting') state.waiting.delete(entry);
   if (before === 'probing') state.probing.delete(entry);
+  if (before === 'isolated') state.isolated.delete(entry);
   if (phase.kind === 'waiting') state.waiting.add(entry);
   if (phase.kind === 'probing') state.probing.add(entry);
+  if (phase.kind === 'isolated') state.isolated.add(entry);
 }
 
 /** Has the entry evaluated at that time, or earlier: whoever evaluates schedules again what is still to come. */

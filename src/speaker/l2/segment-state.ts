@@ -36,6 +36,8 @@ export type Phase =
       /** Set while a successor is waited for. */
       yieldUntilMs: number | undefined;
     }
+  /** Nobody owns it as far as we hear, but we hear nothing at all: it is rather us who are cut off. */
+  | { kind: 'isolated' }
   /** Something speaks against claiming it now; looked at again at `untilMs`. */
   | { kind: 'blocked'; why: BlockedWhy; untilMs: number };
 
@@ -64,8 +66,6 @@ export type BlockedWhy =
   | { kind: 'address-in-use'; mac: number }
   /** Its owner sends no heartbeats that we hear, yet answers our unicast probes. */
   | { kind: 'owner-answers'; node: string }
-  /** All peers fell silent and so did the wire: it is rather us who are cut off. */
-  | { kind: 'isolated' }
   /** It has moved on purpose too often lately. */
   | { kind: 'moves-damped' };
 
@@ -141,6 +141,16 @@ export interface Peer {
   chunks: { version: number; parts: (readonly OwnedAddress[] | undefined)[]; missing: number } | undefined;
 }
 
+/** No peer is heard. Either they are all gone, or we are cut off. */
+export interface Loneliness {
+  /** When the last of them was heard, or when we began to listen. */
+  sinceMs: number;
+  /** How many fell silent at about the same time; `unmet`: none was heard since we began to listen. */
+  peers: number | 'unmet';
+  /** When the wire first showed life after that; undefined as long as it does not. */
+  lifeMs: number | undefined;
+}
+
 /** What a segment is doing as a whole. */
 export type Mode =
   | { kind: 'down' }
@@ -213,13 +223,13 @@ export interface SegmentState {
   /** Entries in phase `waiting`: their place in line changes when a peer dies. */
   readonly waiting: Set<Entry>;
   readonly probing: Set<Entry>;
+  readonly isolated: Set<Entry>;
   /** Messages that wait for their turn, so that thousands of addresses do not leave in one burst. */
   readonly outbox: Message['body'][];
   outboxMs: number;
   /** Until then somebody is out there whom we cannot understand (yet): no claim without a probe. */
   uncertainUntilMs: number;
-  /** All peers fell silent: since when, and how many at about the same time. */
-  lonely: { sinceMs: number; peers: number } | undefined;
+  lonely: Loneliness | undefined;
   /** When the wire last carried something that is not ours, as last told by a wake event. */
   wireHeardMs: number;
   witnesses: number;
@@ -254,6 +264,7 @@ export function createSegment(options: SegmentOptions): SegmentState {
     queue: new DeadlineQueue(),
     waiting: new Set(),
     probing: new Set(),
+    isolated: new Set(),
     outbox: [],
     outboxMs: Number.POSITIVE_INFINITY,
     uncertainUntilMs: Number.NEGATIVE_INFINITY,

@@ -18,7 +18,7 @@ import type { Message } from './heartbeat-message.ts';
 import { hashText } from './rendezvous.ts';
 import { drainOutbox, type Effect, enqueue, flushNews, Output, recentNews } from './segment-output.ts';
 import { evaluateAll, nextPeerMs, receive, watchPeers } from './segment-peers.ts';
-import { arpSeen, evaluate, release } from './segment-placement.ts';
+import { arpSeen, evaluate, isIsolated, release } from './segment-placement.ts';
 import type { Entry, SegmentState } from './segment-state.ts';
 
 export type SegmentEvent =
@@ -164,6 +164,7 @@ function changeDesired(
     release(state, entry, { kind: 'released' }, nowMs, out);
     state.waiting.delete(entry);
     state.probing.delete(entry);
+    state.isolated.delete(entry);
     entry.dueMs = Number.NaN;
     state.entries.delete(address);
     out.changed?.delete(entry);
@@ -226,12 +227,21 @@ function wake(state: SegmentState, nowMs: number, out: Output): void {
     // Who could not send one heartbeat meanwhile would not be heard claiming either.
     const heard = state.lastHeartbeatMs > state.mode.untilMs - timing.holdMs;
     if (heard && (complete || nowMs >= state.mode.latestMs)) {
+      const { untilMs, why } = state.mode;
+      const alone = ![...state.peers.values()].some((peer) => peer.alive);
+      // A port that came up may not pass anything yet (STP, LACP, 802.1X): silence proves nothing.
+      if (alone && why !== 'stalled' && !state.lonely) {
+        state.lonely = { sinceMs: untilMs - timing.holdMs, peers: 'unmet', lifeMs: undefined };
+        noteLife(state);
+      }
       state.mode = { kind: 'active' };
       state.nextHeartbeatMs = nowMs;
       evaluateAll(state, [...state.entries.keys()], nowMs, out);
     }
   }
   watchPeers(state, nowMs, out);
+  noteLife(state);
+  leaveIsolation(state, nowMs, out);
   for (let item = state.queue.popDue(nowMs); item; item = state.queue.popDue(nowMs)) {
     if (item.value.dueMs !== item.dueMs) continue;
     item.value.dueMs = Number.POSITIVE_INFINITY;
@@ -249,6 +259,22 @@ function wake(state: SegmentState, nowMs: number, out: Output): void {
     state.mode.kind === 'listening' && nowMs < state.mode.untilMs ? state.mode.untilMs : Number.POSITIVE_INFINITY,
     state.mode.kind === 'resigning' ? state.mode.untilMs : Number.POSITIVE_INFINITY,
   );
+}
+
+/** The wire carried something later than a heartbeat after the last peer was heard: it works, at least towards us. */
+function noteLife(state: SegmentState): void {
+  const { lonely, wireHeardMs } = state;
+  if (lonely && lonely.lifeMs === undefined && wireHeardMs > lonely.sinceMs + state.options.timing.heartbeatMs) {
+    lonely.lifeMs = wireHeardMs;
+  }
+}
+
+/** All isolated entries are so for the same reason: one is asked for all. */
+function leaveIsolation(state: SegmentState, nowMs: number, out: Output): void {
+  const [first] = state.isolated;
+  if (!first) return;
+  if (isIsolated(state, first, nowMs)) out.probeWitnesses = true;
+  else for (const entry of [...state.isolated]) evaluate(state, entry, nowMs, out);
 }
 
 /** We were late, so the others' silence may be our own deafness: they get two more heartbeats. */

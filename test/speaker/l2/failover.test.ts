@@ -527,6 +527,66 @@ describe('links and partitions', () => {
     expect(lan.ownerChanges).toHaveLength(changes);
   });
 
+  test('a port that passes nothing for a while after its link came up: the returning node takes nothing', () => {
+    for (const noisy of [false, true]) {
+      const { lan, owner, others } = settled();
+      lan.setLink(owner, false);
+      lan.run(1_000);
+      const [taker] = lan.answerers(vip);
+      lan.partition(others, [owner]);
+      lan.setLink(owner, true);
+      lan.run(5_000);
+      expect(lan.ownership(owner, vip)?.reason.code).toBe('Isolated');
+      const changes = lan.ownerChanges.length;
+      lan.heal();
+      // The first thing that passes need not be a heartbeat.
+      if (noisy) lan.noise();
+      lan.run(3_000);
+      expect(lan.answerers(vip)).toEqual([taker]);
+      expect(lan.ownerChanges).toHaveLength(changes);
+    }
+  });
+
+  test('the first of several speakers waits for a sign of life from the wire; one that may own alone does not', () => {
+    const lan = new SimulatedLan(names);
+    lan.desire(vip, names);
+    lan.desire('192.0.2.101', ['a']);
+    lan.start('a');
+    lan.run(5_000);
+    expect(lan.answerers('192.0.2.101')).toEqual(['a']);
+    expect(lan.ownership('a', vip)?.reason.code).toBe('Isolated');
+    lan.noise();
+    lan.run(3 * lan.timing.heartbeatMs);
+    expect(lan.answerers(vip)).toEqual(['a']);
+  });
+
+  test('a sign of life while it listens is enough', () => {
+    const lan = new SimulatedLan(names);
+    lan.desire(vip, names);
+    lan.start('a');
+    lan.run(250);
+    lan.noise();
+    lan.run(200);
+    expect(lan.answerers(vip)).toEqual(['a']);
+  });
+
+  test('nodes that all claimed everything apart share it fairly when they meet', () => {
+    const lan = new SimulatedLan(names, { account: false });
+    const addresses = Array.from({ length: 60 }, (_, i) => `192.0.2.${i + 1}`);
+    for (const address of addresses) lan.desire(address, names);
+    lan.partition(...names.map((name) => [name]));
+    lan.startAll();
+    for (let i = 0; i < 40; i++) {
+      for (let island = 0; island < names.length; island++) lan.noise(island);
+      lan.run(50);
+    }
+    for (const name of names) expect(lan.node(name).answersFor.size).toBe(60);
+    lan.heal();
+    lan.run(2_000);
+    for (const name of names) expect(lan.node(name).answersFor.size).toBeGreaterThan(8);
+    expect(addresses.filter((address) => lan.answerers(address).length !== 1)).toEqual([]);
+  });
+
   test('the last of three serves the addresses of the two that died, as soon as the wire shows life', () => {
     const { lan, owner, others } = settled();
     const [last = '', second = ''] = others;
