@@ -373,7 +373,7 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
     try {
       const schema = await fetchSchema(session.connection, this.database, this.#stop.signal);
       if (session !== this.#session) return;
-      if (schema.digest !== session.schema.digest) {
+      if (schema.text !== session.schema.text) {
         session.schema = schema;
         this.#schema = schema;
         this.#emit({ type: 'schema', schema });

@@ -72,6 +72,7 @@ export const run: Bench = async ({ samples = 5, progress }) => {
           'python ovs.db.idl, ms': rounded(peers['python ovs.db.idl']),
           'ratio to python': rounded(result.median / peers['python ovs.db.idl']),
           'longest event-loop stall, ms': rounded(median(ours.map(({ stallMs = 0 }) => stallMs))),
+          'of it our own CPU time, ms': rounded(median(ours.map(({ busyMs = 0 }) => busyMs))),
         },
       };
     }),

@@ -56,6 +56,7 @@ export const run: Bench = async ({ samples = 3, progress }) => {
         'ovsdb-client monitor, rows/s': perSecond(peers['ovsdb-client monitor']),
         'python ovs.db.idl, rows/s': perSecond(peers['python ovs.db.idl']),
         'longest event-loop stall, ms': rounded(Math.max(...ours.map(({ stallMs = 0 }) => stallMs))),
+        'of it our own CPU time, ms': rounded(Math.max(...ours.map(({ busyMs = 0 }) => busyMs))),
       },
     };
   });

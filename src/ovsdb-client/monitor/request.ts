@@ -60,7 +60,7 @@ export function planMonitor(
     requests[name] = [{ columns: present, ...encodeAnyOf(table, request.anyOf) }];
   }
   const shapes = [...codecs.values()].map((codec) => [codec.table, codec.columns]);
-  return { requests, codecs, missing, fingerprint: JSON.stringify([served.digest, shapes]) };
+  return { requests, codecs, missing, fingerprint: `${JSON.stringify(shapes)} ${served.text}` };
 }
 
 /** `{"where": [...]}`, or nothing. In monitors, unlike in operations, one of the conditions is enough. */

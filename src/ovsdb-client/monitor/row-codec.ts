@@ -3,6 +3,7 @@ import { isObject, type Json, type JsonObject } from '../json/json-value.ts';
 import { type ColumnSchema, columnOf, type TableSchema } from '../schema/schema.ts';
 import { applyDifference, type ColumnValue, decodeValue, defaultValue, sameValue } from '../value/column-value.ts';
 import { type Uuid, zeroUuid } from '../value/uuid.ts';
+import { MapPool } from './map-pool.ts';
 
 /** A cached row: `_uuid` and the monitored columns. Never changed once made. */
 export interface CachedRow {
@@ -18,6 +19,7 @@ export class RowCodec {
   readonly table: string;
   readonly columns: readonly string[];
   readonly #columns = new Map<string, ColumnSchema>();
+  readonly #maps = new MapPool();
   readonly #template: { _uuid: Uuid; [column: string]: ColumnValue };
 
   /** `extra` are columns that the server lacks but readers expect, with the value they shall read. */
@@ -40,7 +42,7 @@ export class RowCodec {
     const object = this.#object(json);
     for (const name in object) {
       const column = this.#columns.get(name);
-      if (column !== undefined) row[name] = decodeValue(column, object[name] as Json);
+      if (column !== undefined) row[name] = this.#shared(decodeValue(column, object[name] as Json));
     }
     return row;
   }
@@ -51,7 +53,7 @@ export class RowCodec {
     const object = this.#object(json);
     for (const name in object) {
       const column = this.#columns.get(name);
-      if (column !== undefined) row[name] = applyDifference(column, old[name], object[name] as Json);
+      if (column !== undefined) row[name] = this.#shared(applyDifference(column, old[name], object[name] as Json));
     }
     return row;
   }
@@ -63,6 +65,10 @@ export class RowCodec {
 
   same(a: CachedRow, b: CachedRow): boolean {
     return this.columns.every((name) => sameValue(a[name], b[name]));
+  }
+
+  #shared(value: ColumnValue): ColumnValue {
+    return value instanceof Map ? this.#maps.share(value) : value;
   }
 
   #object(json: Json): JsonObject {

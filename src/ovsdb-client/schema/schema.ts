@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { OvsdbError } from '../errors.ts';
 import { abbreviate, isArray, isObject, type Json, type JsonObject, member, stringify } from '../json/json-value.ts';
 
@@ -54,8 +53,8 @@ export interface TableSchema {
 export interface DatabaseSchema {
   readonly name: string;
   readonly version: string;
-  /** Two schemas with the same digest are the same; versions and checksums are not always kept up. */
-  readonly digest: string;
+  /** The schema as the server wrote it. Same text, same schema; versions and checksums are not always kept up. */
+  readonly text: string;
   readonly tables: ReadonlyMap<string, TableSchema>;
 }
 
@@ -108,7 +107,7 @@ export function parseSchema(json: Json): DatabaseSchema {
   return {
     name: asString(member(root, 'name'), 'name'),
     version: asString(member(root, 'version') ?? '', 'version'),
-    digest: createHash('sha256').update(stringify(json)).digest('hex'),
+    text: stringify(json),
     tables,
   };
 }

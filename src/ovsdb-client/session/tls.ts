@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { ConnectionOptions, PeerCertificate } from 'node:tls';
 import { OvsdbError } from '../errors.ts';
 
@@ -63,6 +62,7 @@ function certificateNames(certificate: PeerCertificate): string[] {
 async function readPem(what: string, source: PemSource): Promise<string> {
   if ('pem' in source) return source.pem;
   try {
+    const { readFile } = await import('node:fs/promises');
     return await readFile(source.file, 'utf8');
   } catch (cause) {
     throw new OvsdbError('ConnectFailed', `TLS ${what}: ${source.file} cannot be read`, { cause, retryable: true });

@@ -1,6 +1,5 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
 import { OvsdbError } from '../errors.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import { type TlsOptions, tlsConnectionOptions } from './tls.ts';
@@ -17,7 +16,8 @@ export function socketDial(tls: TlsOptions | undefined): Dial {
       if (tls === undefined) {
         throw new OvsdbError('InvalidOptions', `${name} needs the \`tls\` option (CA, certificate, private key)`);
       }
-      const options = await tlsConnectionOptions(tls);
+      // Loaded on demand: clients of Unix sockets need not have it in memory.
+      const [{ connect: connectTls }, options] = await Promise.all([import('node:tls'), tlsConnectionOptions(tls)]);
       signal.throwIfAborted();
       let socket: Socket;
       try {

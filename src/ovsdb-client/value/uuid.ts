@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { OvsdbError } from '../errors.ts';
 
 declare const uuidBrand: unique symbol;
@@ -30,5 +29,5 @@ export function uuid(text: string): Uuid {
 
 /** A new random uuid, to name a row before it is inserted: the insert can then be repeated without a second row. */
 export function newUuid(): Uuid {
-  return randomUUID() as string as Uuid;
+  return crypto.randomUUID() as string as Uuid;
 }

@@ -24,6 +24,8 @@ export interface Figures {
   rssMb?: number;
   peakMb?: number;
   stallMs?: number;
+  /** Most CPU time between two turns of the event loop. */
+  busyMs?: number;
 }
 
 /** Fails with one sentence when a peer is missing. */
