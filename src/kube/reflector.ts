@@ -138,7 +138,7 @@ export class Reflector<T extends KubeObject> {
     status.reason = step.reason;
     if (ending.kind !== 'failed') return;
     status.message = describeError(ending.error);
-    const fields = { reason: step.reason, next: step.next, failures: status.failures, err: ending.error };
+    const fields = { reason: step.reason, next: step.next, failures: status.failures, error: status.message };
     if (status.failures === 2) this.#logger.warn(fields, 'cannot follow the API server, trying on');
     else this.#logger.debug(fields, 'watch ended');
   }
@@ -164,7 +164,7 @@ export class Reflector<T extends KubeObject> {
         } catch (thrown) {
           if (!(thrown instanceof WatchListUnsupportedError)) throw thrown;
           this.#watchListRefusedMs = clock.monotonicMs();
-          this.#logger.info({ err: thrown }, 'no watch-list here, reading pages instead');
+          this.#logger.debug({ error: describeError(thrown) }, 'no watch-list here, reading pages instead');
         }
       }
       return await this.#watch(signal, await this.#list(signal));
