@@ -5,7 +5,7 @@
 import { existsSync, globSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describeError, OvenbirdError } from '../src/base/index.ts';
-import { binary } from './binaries.ts';
+import { binary, ensureBinaries } from './binaries.ts';
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { ensureBuilt, ensureProjectImage } from './images.ts';
@@ -32,6 +32,7 @@ const usage = `The lab: a bare-metal Kubernetes cluster with OVN, in network nam
   logs [NAME [-f]]        print (and follow) the log of a process; without a name, list them
   fault KIND ...          break something; without a kind, list what can be broken
   image                   build Ovenbird's image only
+  tools                   install the Debian packages and build the programs that lab and tests need; start nothing
 `;
 
 const checkout = join(import.meta.dirname, '..');
@@ -71,6 +72,8 @@ async function main(words: readonly string[]): Promise<number> {
     }
     case 'image':
       return buildImage();
+    case 'tools':
+      return prepareTools();
     case undefined:
     case 'help':
     case '--help':
@@ -80,6 +83,16 @@ async function main(words: readonly string[]): Promise<number> {
     default:
       throw new LabError('BadUsage', `${command}: no such command; see: npm run lab -- help`);
   }
+}
+
+/** What a fresh machine lacks for the lab and for the tests that run real programs. */
+async function prepareTools(): Promise<number> {
+  const lab = describeLab({ checkout, nodes: 1, ovn: 'full', router: 'bird' });
+  await requireRoot(lab);
+  await ensurePackages(lab, progress);
+  await ensureBinaries(lab, progress);
+  progress.say('tools', 'all there');
+  return 0;
 }
 
 function parseUp(words: readonly string[]): UpOptions {
