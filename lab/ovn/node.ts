@@ -3,6 +3,7 @@ import { run, startProcess, stopProcess, tryRun, waitFor } from '../processes.ts
 import { removeLostPorts } from './lost-ports.ts';
 import { addressLines, chassisSettings, masqueradeRules, podMtu, tunnelBridge } from './node-network.ts';
 import { macOfIpv4, nodePortOf } from './northbound-topology.ts';
+import { withoutZeroSnat } from './zero-snat.ts';
 
 const switchDatabase = '/etc/openvswitch/conf.db';
 const switchSocket = '/run/openvswitch/db.sock';
@@ -26,6 +27,7 @@ export async function startOvnNode(lab: Lab, node: NodeSpec): Promise<void> {
   await configureSwitch(lab, node);
   await removeLostPorts(lab, node);
   await startSwitch(lab, node);
+  await withoutZeroSnat(lab, node);
   await Promise.all([
     run(lab, { host: node.name, command: 'ip', args: ['-batch', '-'], input: `${addressLines(node).join('\n')}\n` }),
     run(lab, { host: node.name, command: 'nft', args: ['-f', '-'], input: masqueradeRules() }),
@@ -109,6 +111,9 @@ async function startSwitch(lab: Lab, node: NodeSpec): Promise<void> {
     command: 'ovs-vswitchd',
     args: [`unix:${switchSocket}`, '--disable-system', '--pidfile', '-vsyslog:off'],
     ready: async () => {
+      // The devices outlive the process, so they alone do not say that it has set up its bridges.
+      const running = ['-t', 'ovs-vswitchd', '--timeout=2', 'dpif/show-dp-features', 'br-int'];
+      await run(lab, { host, command: 'ovs-appctl', args: running });
       const links = await run(lab, { host, command: 'ip', args: ['-json', 'link', 'show'] });
       const present = new Set((JSON.parse(links.stdout) as { ifname: string }[]).map((link) => link.ifname));
       return present.has(tunnelBridge) && present.has('ovn0');
