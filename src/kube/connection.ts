@@ -124,7 +124,8 @@ export class Connection {
       socket.setKeepAlive(true, 30_000);
       const fail = (cause: unknown) => {
         timer.cancel();
-        reject(new KubeError('Network', `cannot connect to ${server.origin}`, { cause }));
+        const text = `cannot connect to ${server.origin}${hintFor(cause)}`;
+        reject(new KubeError('Network', text, { cause }));
       };
       const timer = clock.setTimer(connectTimeoutMs, () => {
         socket.destroy();
@@ -154,6 +155,20 @@ function tlsOptions(server: URL, tls: ClusterTls): ConnectionOptions {
     ...(tls.key === undefined ? {} : { key: tls.key }),
     rejectUnauthorized: tls.insecure !== true,
   };
+}
+
+/** What the operator can do about a failure that no repetition mends. */
+function hintFor(cause: unknown): string {
+  switch ((cause as NodeJS.ErrnoException | undefined)?.code) {
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return ' (its certificate is for other names: use one of them, or give it as the TLS server name)';
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+      return ' (its certificate was not issued by the cluster CA that was given)';
+    default:
+      return '';
+  }
 }
 
 /** Waits for `work`, but no longer than until `signal` aborts; the work itself goes on for others. */

@@ -1,0 +1,285 @@
+import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describeError } from '../../src/base/index.ts';
+import {
+  defineResource,
+  EventRecorder,
+  inClusterConfig,
+  KubeClient,
+  type KubeError,
+  type KubeObject,
+  kubeconfig,
+  ResourceCache,
+  referenceTo,
+  resources,
+  type Service,
+} from '../../src/kube/index.ts';
+import { eventually } from '../kube/eventually.ts';
+import { type ControlPlane, controlPlaneMissing, startControlPlane } from './control-plane.ts';
+
+const missing = controlPlaneMissing();
+if (missing !== undefined) console.warn(`skipped: ${missing}`);
+const suite = missing === undefined ? describe : describe.skip;
+
+interface Gadget extends KubeObject {
+  spec: { size: number };
+  status?: { conditions?: { type: string; status: string }[]; seen?: number };
+}
+
+const gadgets = defineResource<Gadget>({
+  group: 'test.ovenbird.dev',
+  version: 'v1',
+  plural: 'gadgets',
+  kind: 'Gadget',
+  namespaced: false,
+});
+
+const gadgetDefinition = {
+  metadata: { name: 'gadgets.test.ovenbird.dev' },
+  spec: {
+    group: 'test.ovenbird.dev',
+    names: { plural: 'gadgets', singular: 'gadget', kind: 'Gadget', listKind: 'GadgetList' },
+    scope: 'Cluster',
+    versions: [
+      {
+        name: 'v1',
+        served: true,
+        storage: true,
+        subresources: { status: {} },
+        schema: {
+          openAPIV3Schema: {
+            type: 'object',
+            properties: {
+              spec: { type: 'object', properties: { size: { type: 'integer', maximum: 10 } } },
+              status: {
+                type: 'object',
+                properties: {
+                  seen: { type: 'integer' },
+                  conditions: {
+                    type: 'array',
+                    'x-kubernetes-list-type': 'map',
+                    'x-kubernetes-list-map-keys': ['type'],
+                    items: {
+                      type: 'object',
+                      required: ['type', 'status'],
+                      properties: { type: { type: 'string' }, status: { type: 'string' } },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      },
+    ],
+  },
+};
+
+function service(name: string): Service {
+  return {
+    metadata: { namespace: 'default', name },
+    spec: { type: 'LoadBalancer', ports: [{ port: 80, protocol: 'TCP' }] },
+  };
+}
+
+async function failure(work: Promise<unknown>): Promise<KubeError> {
+  return work.then(
+    () => {
+      throw new Error('did not fail');
+    },
+    (thrown: KubeError) => thrown,
+  );
+}
+
+suite('the client against a real API server', () => {
+  let plane: ControlPlane;
+  let client: KubeClient;
+  beforeAll(async () => {
+    plane = await startControlPlane();
+    client = new KubeClient(plane.config, { fieldManager: 'ovenbird-test' });
+  }, 120_000);
+  afterAll(async () => {
+    client?.close();
+    await plane?.stop();
+  });
+
+  test("the server's verdicts are typed", async () => {
+    await client.create(resources.services, service('web'));
+    expect((await failure(client.create(resources.services, service('web')))).code).toBe('AlreadyExists');
+    const at = { namespace: 'default', name: 'web' };
+    const old = await client.get(resources.services, at);
+    await client.patch(resources.services, at, { type: 'merge', body: { metadata: { labels: { a: 'b' } } } });
+    expect((await failure(client.replace(resources.services, old))).code).toBe('Conflict');
+    const body = [{ op: 'replace', path: '/spec/ports/0/port', value: 99_999 }];
+    const invalid = await failure(client.patch(resources.services, at, { type: 'json', body }));
+    expect(invalid.code).toBe('Invalid');
+    expect(invalid.status?.details?.causes?.[0]?.field).toBe('spec.ports[0].port');
+    expect((await failure(client.get(gadgets, { name: 'none' }))).code).toBe('NotFound');
+    const preconditions = { uid: 'another' };
+    expect((await failure(client.delete(resources.services, at, { preconditions }))).code).toBe('Conflict');
+    expect(await client.delete(resources.services, at)).toEqual({ existed: true });
+  });
+
+  test('a dry run changes nothing', async () => {
+    const made = await client.create(resources.services, service('dry'), { dryRun: true });
+    expect(made.metadata.uid).toBeDefined();
+    expect((await failure(client.get(resources.services, { namespace: 'default', name: 'dry' }))).code).toBe(
+      'NotFound',
+    );
+  });
+
+  test('applies the status of a Service: own fields only, conditional when a version is given', async () => {
+    const created = await client.create(resources.services, service('status'));
+    const metadata = { namespace: 'default', name: 'status' };
+    const status = { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } };
+    const applied = await client.applyStatus(resources.services, { metadata, status });
+    expect(applied.status?.loadBalancer?.ingress).toEqual([{ ip: '192.0.2.1', ipMode: 'VIP' }]);
+    const again = await client.applyStatus(resources.services, { metadata, status });
+    expect(again.metadata.resourceVersion).toBe(applied.metadata.resourceVersion);
+    const stale = { ...metadata, resourceVersion: created.metadata.resourceVersion as string };
+    const conflict = client.applyStatus(resources.services, { metadata: stale, status: { loadBalancer: {} } });
+    expect((await failure(conflict)).code).toBe('Conflict');
+    const emptied = await client.applyStatus(resources.services, { metadata, status: { loadBalancer: {} } });
+    expect(emptied.status?.loadBalancer?.ingress).toBeUndefined();
+  });
+
+  test('two managers own different conditions of one custom resource', async () => {
+    await client.create(resources.customResourceDefinitions, gadgetDefinition);
+    const cache = new ResourceCache<Gadget>({ client, resource: gadgets, timing: { backoffMaximumMs: 200 } });
+    const abort = new AbortController();
+    const done = cache.run(abort.signal);
+    // The definition takes a moment to be served: the cache finds out by itself.
+    await cache.synced();
+    await client.create(gadgets, { metadata: { name: 'g' }, spec: { size: 1 } });
+    const apply = (fieldManager: string, type: string) =>
+      client.applyStatus(
+        gadgets,
+        { metadata: { name: 'g' }, status: { conditions: [{ type, status: 'True' }] } },
+        { fieldManager },
+      );
+    await apply('node-1', 'One');
+    const both = await apply('node-2', 'Two');
+    expect(both.status?.conditions?.map(({ type }) => type).sort()).toEqual(['One', 'Two']);
+    const empty = { metadata: { name: 'g' }, status: {} };
+    const left = await client.applyStatus(gadgets, empty, { fieldManager: 'node-1' });
+    expect(left.status?.conditions?.map(({ type }) => type)).toEqual(['Two']);
+    expect((await failure(client.create(gadgets, { metadata: { name: 'big' }, spec: { size: 11 } }))).code).toBe(
+      'Invalid',
+    );
+    const version = left.metadata.resourceVersion;
+    await eventually(() => cache.store.get('g')?.metadata.resourceVersion === version, 'the cache has it');
+    abort.abort();
+    await done;
+  }, 30_000);
+
+  test('forbidden and unauthorized are told apart', async () => {
+    const strange = new KubeClient(
+      { ...plane.config, headers: async () => ({ authorization: 'Bearer wrong' }) },
+      { fieldManager: 'test' },
+    );
+    expect((await failure(strange.list(resources.services))).code).toBe('Unauthorized');
+    strange.close();
+    const nobody = new KubeClient(
+      { ...plane.config, headers: async () => ({ ...(await plane.config.headers()), 'impersonate-user': 'nobody' }) },
+      { fieldManager: 'test' },
+    );
+    const error = await failure(nobody.list(resources.services));
+    expect(error.code).toBe('Forbidden');
+    expect(error.message).toContain('"nobody" cannot list resource "services"');
+    nobody.close();
+  });
+
+  test('a certificate that does not match the address is refused, unless its name is given', async () => {
+    const servers: [string] = [plane.server.replace('127.0.0.1', '127.0.0.2')];
+    const mismatched = new KubeClient({ ...plane.config, servers }, { fieldManager: 'test', connectTimeoutMs: 2_000 });
+    // The server listens on 127.0.0.1 alone.
+    expect((await failure(mismatched.text('/version', { timeoutMs: 3_000 }))).code).toBe('Network');
+    mismatched.close();
+    const tls = async () => ({ ca: plane.ca, serverName: 'wrong.example' });
+    const wrong = new KubeClient({ ...plane.config, tls }, { fieldManager: 'test' });
+    const mismatch = describeError(await failure(wrong.text('/version')));
+    expect(mismatch).toContain('give it as the TLS server name');
+    expect(mismatch).toContain('wrong.example');
+    wrong.close();
+    const named = async () => ({ ca: plane.ca, serverName: 'kubernetes.default.svc' });
+    const right = new KubeClient({ ...plane.config, tls: named }, { fieldManager: 'test' });
+    expect(await right.text('/readyz')).toBe('ok');
+    right.close();
+  });
+
+  test('a kubeconfig works, and one that does not names its fault', async () => {
+    const config = await kubeconfig({ path: plane.kubeconfig });
+    expect(config.namespace).toBe('default');
+    const other = new KubeClient(config, { fieldManager: 'test' });
+    expect((await other.list(resources.namespaces)).items.length).toBeGreaterThan(0);
+    other.close();
+    await expect(kubeconfig({ path: plane.kubeconfig, context: 'nope' })).rejects.toThrow(
+      'the kubeconfig has no context "nope"; it has: test',
+    );
+    await expect(kubeconfig({ path: '/nonexistent' })).rejects.toThrow('cannot read the kubeconfig /nonexistent');
+  }, 30_000);
+
+  test('a bound service account token is accepted and rotates without a restart', async () => {
+    plane.kubectl(['create', 'serviceaccount', 'speaker']);
+    plane.kubectl([
+      'create',
+      'clusterrolebinding',
+      'speaker',
+      '--clusterrole=cluster-admin',
+      '--serviceaccount=default:speaker',
+    ]);
+    const directory = plane.directory;
+    await writeFile(join(directory, 'token'), plane.kubectl(['create', 'token', 'speaker']));
+    await writeFile(join(directory, 'ca.crt'), plane.ca);
+    await writeFile(join(directory, 'namespace'), 'default');
+    const config = await inClusterConfig({ environment: {}, directory, servers: [plane.server] });
+    const pod = new KubeClient(config, { fieldManager: 'speaker' });
+    await pod.list(resources.services);
+    await writeFile(join(directory, 'token'), 'not a token');
+    expect((await failure(pod.list(resources.services))).code).toBe('Unauthorized');
+    await writeFile(join(directory, 'token'), plane.kubectl(['create', 'token', 'speaker']));
+    await pod.list(resources.services);
+    pod.close();
+  });
+
+  test('events are shown by kubectl describe', async () => {
+    const recorder = new EventRecorder({
+      client,
+      component: 'ovenbird.dev/controller',
+      instance: 'pod-1',
+      updateMs: 10,
+    });
+    const abort = new AbortController();
+    const done = recorder.run(abort.signal);
+    const created = await client.create(resources.services, service('told'));
+    const text = { type: 'Warning' as const, reason: 'NoAddress', action: 'Allocate', note: 'pool "a" is full' };
+    const regarding = referenceTo(resources.services, created);
+    recorder.record(regarding, text);
+    await eventually(() => recorder.counts.written === 1);
+    recorder.record(regarding, text);
+    recorder.record(regarding, text);
+    await eventually(() => recorder.counts.written === 2);
+    const shown = plane.kubectl(['describe', 'service', 'told']);
+    expect(shown).toMatch(/Warning +NoAddress +.*x3 over.*ovenbird\.dev\/controller +pool "a" is full/);
+    recorder.record(referenceTo(resources.namespaces, { metadata: { name: 'default' } }), text);
+    await eventually(() => recorder.counts.written === 3);
+    expect(recorder.counts.dropped).toBe(0);
+    abort.abort();
+    await done;
+  });
+
+  test('the pods do not load the kubeconfig library', () => {
+    const source = `
+      import { registerHooks } from 'node:module';
+      const seen = [];
+      registerHooks({ resolve(specifier, context, next) { seen.push(specifier); return next(specifier, context); } });
+      const kube = await import(${JSON.stringify(join(import.meta.dirname, '../../src/kube/index.ts'))});
+      new kube.KubeClient({}, { fieldManager: 'x' });
+      console.log(JSON.stringify(seen.filter((name) => !name.startsWith('.') && !name.startsWith('node:') && !name.startsWith('/'))));
+    `;
+    const loaded = execFileSync(process.execPath, ['--input-type=module', '-e', source], { encoding: 'utf8' });
+    expect(JSON.parse(loaded)).not.toContain('@kubernetes/client-node');
+  });
+});
