@@ -82,6 +82,10 @@ export class SpeakerProcess {
     this.#process?.say({ assign: assignments });
   }
 
+  setKeys(current: string, previous?: string): void {
+    this.#process?.say({ keys: { current, previous } });
+  }
+
   async status(): Promise<WireReport> {
     this.#status = Promise.withResolvers();
     this.#process?.say({ status: true });
@@ -178,7 +182,8 @@ export class SpeakerLan {
   readonly #nodes: readonly string[];
   readonly macs = new Map<string, string>();
 
-  constructor(nodes: readonly string[], settings: object) {
+  /** @param settingsOf what a node's worker is started with beyond its name */
+  constructor(nodes: readonly string[], settingsOf: (node: string) => object) {
     this.#nodes = nodes;
     const net = this.#namespaces;
     net.add('switch');
@@ -197,7 +202,7 @@ export class SpeakerLan {
       const [link] = JSON.parse(net.run(host, ['ip', '-j', 'link', 'show', 'eth0'])) as { address: string }[];
       this.macs.set(host, link?.address ?? '');
     });
-    this.speakers = nodes.map((node) => new SpeakerProcess(node, net.prefix(node), settings));
+    this.speakers = nodes.map((node) => new SpeakerProcess(node, net.prefix(node), settingsOf(node)));
   }
 
   speaker(name: string): SpeakerProcess {

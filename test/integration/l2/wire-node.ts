@@ -3,6 +3,7 @@
  * first argument. Takes commands as JSON lines on stdin, prints events as JSON lines on stdout.
  *
  *   {"assign": [{"address", "eligibleNodes", "interfaces"?}]}   {"status": true}   {"resign": withinMs}
+ *   {"keys": {"current", "previous"?}}
  *   {"change": {address: reports}}   {"status": {...}}   {"resigned": true}   {"ready": true}
  */
 import { createInterface } from 'node:readline';
@@ -13,6 +14,7 @@ interface Command {
   assign?: AddressAssignment[];
   status?: true;
   resign?: number;
+  keys?: { current: string; previous?: string };
 }
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as {
@@ -42,6 +44,13 @@ const wire = await WireWorker.start({
 
 async function run(command: Command): Promise<void> {
   if (command.assign) wire.setAssignments(command.assign);
+  if (command.keys) {
+    const { current, previous } = command.keys;
+    wire.setKeys({
+      current: Buffer.from(current),
+      ...(previous === undefined ? {} : { previous: Buffer.from(previous) }),
+    });
+  }
   if (command.status) print({ status: await wire.status() });
   if (command.resign !== undefined) {
     await wire.resign(command.resign);
