@@ -1,5 +1,5 @@
 import { type ForeignVips, ownerOf } from './load-balancer-rows.ts';
-import type { NorthboundView, RealisedRow } from './northbound-view.ts';
+import { foreignRows, membersOf, type NorthboundView, type RealisedRow } from './northbound-view.ts';
 import type { Attachment } from './topology.ts';
 
 /**
@@ -8,17 +8,17 @@ import type { Attachment } from './topology.ts';
  * do nothing and do not count.
  */
 export function foreignVips(view: NorthboundView, attachments: readonly Attachment[], clusterId: string): ForeignVips {
-  const owner = ownerOf(clusterId);
-  const onHostSwitches = new Map<string, string>();
-  const onPodSwitches = new Map<string, string>();
+  const foreign = foreignRows(view, ownerOf(clusterId));
+  const onHostSwitches = new Map<string, { name: string; uuid: string }>();
+  const onPodSwitches = new Map<string, { name: string; uuid: string }>();
   const seen = { hosts: new Set<string>(), pods: new Set<string>() };
   for (const { table, uuid, side } of attachments) {
     const row = (table === 'Logical_Switch' ? view.switches : view.routers).get(uuid);
-    if (!row) continue;
-    const inGroups = row.groups.flatMap((group) => view.groups.get(group)?.loadBalancers ?? []);
-    for (const member of [...row.loadBalancers, ...inGroups]) {
-      const loadBalancer = view.loadBalancers.get(member);
-      if (!loadBalancer || seen[side].has(member) || loadBalancer.externalIds.get('owner') === owner) continue;
+    if (!row || foreign.size === 0) continue;
+    const groups = row.groups.flatMap((group) => view.groups.get(group) ?? []).map(membersOf);
+    for (const [member, loadBalancer] of foreign) {
+      if (seen[side].has(member)) continue;
+      if (!row.loadBalancers.includes(member) && !groups.some((members) => members.has(member))) continue;
       seen[side].add(member);
       addVips(loadBalancer, side === 'hosts' ? onHostSwitches : onPodSwitches);
     }
@@ -26,9 +26,12 @@ export function foreignVips(view: NorthboundView, attachments: readonly Attachme
   return { onHostSwitches, onPodSwitches };
 }
 
-function addVips({ name, uuid, protocol = 'tcp', vips }: RealisedRow, into: Map<string, string>): void {
+function addVips(
+  { name, uuid, protocol = 'tcp', vips }: RealisedRow,
+  into: Map<string, { name: string; uuid: string }>,
+): void {
   for (const vip of vips.keys()) {
     const key = `${protocol} ${vip}`;
-    if (!into.has(key)) into.set(key, name || uuid);
+    if (!into.has(key)) into.set(key, { name: name || uuid, uuid });
   }
 }

@@ -31,12 +31,19 @@ export interface LoadBalancerRow {
   service: string;
 }
 
-/** VIPs of load balancers that are not ours, by "protocol vip", each with the name of its row. */
+/** VIPs of load balancers that do not carry our mark, by "protocol vip". */
 export interface ForeignVips {
   /** On switches where hosts send from. */
-  onHostSwitches: ReadonlyMap<string, string>;
+  onHostSwitches: ReadonlyMap<string, ForeignHolder>;
   /** On every other switch the writer attaches to. */
-  onPodSwitches: ReadonlyMap<string, string>;
+  onPodSwitches: ReadonlyMap<string, ForeignHolder>;
+}
+
+/** The row that has a VIP. */
+export interface ForeignHolder {
+  name: string;
+  /** If this is the uuid of the row in question, that is ours, and somebody took its mark away. */
+  uuid: string;
 }
 
 export interface DesiredRowsInput {
@@ -74,6 +81,7 @@ export class RowMemo {
   #context = '';
   #built = new WeakMap<OvnService, BuiltService>();
   readonly #replaced = new WeakMap<LoadBalancerRow, LoadBalancerRow>();
+  readonly #claims = new WeakMap<LoadBalancerRow, readonly Claim[]>();
 
   /** @internal */
   get(service: OvnService, context: BuildContext): BuiltService {
@@ -89,6 +97,16 @@ export class RowMemo {
     return built;
   }
 
+  /** What the row claims for itself. @internal */
+  claims(row: LoadBalancerRow): readonly Claim[] {
+    let claims = this.#claims.get(row);
+    if (!claims) {
+      claims = Array.from(row.vips.keys(), (vip) => ({ vip, key: `${row.protocol} ${vip}` }));
+      this.#claims.set(row, claims);
+    }
+    return claims;
+  }
+
   /** A row with fewer VIPs or another reach; the same object again while the result is the same. @internal */
   adjusted(row: LoadBalancerRow, vips: ReadonlyMap<string, string>, reach: Reach): LoadBalancerRow {
     const known = this.#replaced.get(row);
@@ -97,6 +115,12 @@ export class RowMemo {
     this.#replaced.set(row, adjusted);
     return adjusted;
   }
+}
+
+/** A VIP, by itself and together with its protocol. */
+interface Claim {
+  vip: string;
+  key: string;
 }
 
 interface BuildContext {
@@ -206,8 +230,7 @@ function settle(
     dropped ??= new Set();
     dropped.add(vip);
   };
-  for (const vip of row.vips.keys()) {
-    const key = `${row.protocol} ${vip}`;
+  for (const { vip, key } of memo.claims(row)) {
     const holder = claims.get(key);
     if (holder !== undefined) {
       drop(vip);
@@ -220,8 +243,8 @@ function settle(
       continue;
     }
     claims.set(key, row.service);
-    const onHosts = foreign?.onHostSwitches.get(key);
-    const onPods = foreign?.onPodSwitches.get(key);
+    const onHosts = holderBeside(row, foreign?.onHostSwitches.get(key));
+    const onPods = holderBeside(row, foreign?.onPodSwitches.get(key));
     if (onHosts !== undefined || (onPods !== undefined && row.reach === 'every' && !hostSwitches)) {
       drop(vip);
       problems.push({
@@ -244,6 +267,10 @@ function settle(
   const taken = dropped;
   const vips = taken ? new Map([...row.vips].filter(([vip]) => !taken.has(vip))) : row.vips;
   return vips.size === 0 ? undefined : memo.adjusted(row, vips, reach);
+}
+
+function holderBeside(row: LoadBalancerRow, holder: ForeignHolder | undefined): string | undefined {
+  return holder && holder.uuid !== row.uuid ? holder.name : undefined;
 }
 
 function buildService(service: OvnService, context: BuildContext): BuiltService {

@@ -65,6 +65,27 @@ export interface RealisedRow {
   externalIds: ReadonlyMap<string, string>;
 }
 
+const memberSets = new WeakMap<GroupRow, ReadonlySet<string>>();
+
+/** The members of a group as a set; the same one again for the same row. */
+export function membersOf(group: GroupRow): ReadonlySet<string> {
+  let members = memberSets.get(group);
+  if (!members) {
+    members = new Set(group.loadBalancers);
+    memberSets.set(group, members);
+  }
+  return members;
+}
+
+/** The load balancers of others, by uuid. */
+export function foreignRows(view: NorthboundView, owner: string): Map<string, RealisedRow> {
+  const foreign = new Map<string, RealisedRow>();
+  for (const [uuid, row] of view.loadBalancers) {
+    if (row.externalIds.get('owner') !== owner) foreign.set(uuid, row);
+  }
+  return foreign;
+}
+
 /** A database with nothing in it. */
 export const emptyView: NorthboundView = {
   switches: new Map(),

@@ -71,8 +71,8 @@ export class Northbound {
   #decision: ModeDecision | undefined;
   #settledMode: OvnMode | undefined;
   /** The Services that are in the database as they were handed in. */
-  #programmed: ReadonlyMap<string, OvnService> = new Map();
-  #wanted: ReadonlyMap<string, OvnService> | undefined;
+  #programmed: readonly OvnService[] = [];
+  readonly #byKey = new ServicesByKey();
   #problems: OvnProblem[] = [];
   #missing: string[] = [];
   #attachments: readonly Attachment[] = [];
@@ -80,8 +80,8 @@ export class Northbound {
   #lastError: string | undefined;
   #counts = { rows: 0, transactions: 0, operations: 0, restored: 0, withheld: 0 };
   #capabilities: { schema: DatabaseSchema; value: Capabilities } | undefined;
-  /** uuids that were in the database after a look: one that is missing at the next was taken away by somebody. */
-  #written: ReadonlySet<string> = new Set();
+  /** Rows that were in the database after a look: one that is missing at the next was taken away by somebody. */
+  #written: readonly LoadBalancerRow[] = [];
   #contested = 0;
   #contestedAtMs = 0;
   #awake = false;
@@ -100,7 +100,6 @@ export class Northbound {
   /** Says what should be carried from now on. Kept, and written soon if `run` works. */
   setDesired(inputs: OvnInputs): void {
     this.#inputs = inputs;
-    this.#wanted = undefined;
     this.#generation += 1;
     this.#kick();
   }
@@ -133,10 +132,9 @@ export class Northbound {
 
   /** What became of one Service ("namespace/name") of the newest desired state. */
   programming(service: string): ServiceProgramming {
-    this.#wanted ??= byKey(this.#inputs?.services ?? []);
-    const wanted = this.#wanted.get(service);
-    if (!wanted || this.#staleness !== undefined || this.#programmed.get(service) !== wanted)
-      return { kind: 'pending' };
+    const wanted = this.#byKey.of(this.#inputs?.services ?? []).get(service);
+    if (!wanted || this.#staleness !== undefined) return { kind: 'pending' };
+    if (this.#byKey.of(this.#programmed).get(service) !== wanted) return { kind: 'pending' };
     const blocking = this.#problems.filter((problem) => problem.service === service && problem.blocking);
     if (blocking.length === 0) return { kind: 'programmed' };
     return { kind: 'problem', message: blocking.map(({ message }) => message).join('; ') };
@@ -167,11 +165,12 @@ export class Northbound {
     const reader = await NorthboundReader.open(client, this.#options.measureLagEveryMs !== undefined, signal);
     const backoff = new Backoff({ initialMs: 100, maximumMs: 5_000 });
     const unsubscribe = reader.onChange(() => this.#kick());
-    this.#written = new Set();
+    this.#written = [];
     this.#awake = true;
     try {
       while (!signal.aborted) {
         let restMs: number | undefined;
+        const startedMs = this.#clock.monotonicMs();
         try {
           restMs = await this.#lookOnce(client, reader, signal);
           if (reader.staleness === undefined) {
@@ -184,7 +183,7 @@ export class Northbound {
           restMs = backoff.next();
         }
         this.#notify();
-        await this.#clock.sleep(this.#pauseMs(), signal).catch(() => {});
+        await this.#clock.sleep(this.#pauseMs(this.#clock.monotonicMs() - startedMs), signal).catch(() => {});
         await this.#sleepUntilWoken(restMs, signal);
       }
     } finally {
@@ -216,7 +215,7 @@ export class Northbound {
     if (mode === 'off') {
       await this.#send(client, planRemoval({ clusterId: this.#options.clusterId, view }), reader, signal);
       this.#counts.rows = 0;
-      this.#programmed = new Map();
+      this.#programmed = [];
       return undefined;
     }
     if (!inputs) return undefined;
@@ -226,8 +225,8 @@ export class Northbound {
     this.#noticeRestoration(difference, view);
     this.#problems = [...desired.problems, ...this.#refused.problems(), ...strangers(difference.strangers)];
     await this.#send(client, difference.batches, reader, signal);
-    this.#programmed = byKey(inputs.services);
-    this.#written = new Set(desired.rows.map(({ uuid }) => uuid));
+    this.#programmed = inputs.services;
+    this.#written = desired.rows;
     this.#counts.rows = desired.rows.length;
     this.#writtenGeneration = generation;
     if (difference.batches.length > 0) {
@@ -298,10 +297,12 @@ export class Northbound {
   #noticeRestoration(difference: Plan, view: NorthboundView): void {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#contestedAtMs > 10_000) this.#contested = 0;
+    if (difference.inserted === 0) return;
+    const written = new Set(this.#written.map(({ uuid }) => uuid));
     let restored = 0;
     for (const batch of difference.batches) {
       for (const { op, uuid } of batch) {
-        if (op === 'insert' && this.#written.has(uuid) && !view.loadBalancers.has(uuid)) restored += 1;
+        if (op === 'insert' && written.has(uuid) && !view.loadBalancers.has(uuid)) restored += 1;
       }
     }
     if (restored === 0) return;
@@ -311,8 +312,10 @@ export class Northbound {
     this.#logger.info({ rows: restored }, 'load balancers that somebody deleted are written again');
   }
 
-  #pauseMs(): number {
-    return Math.min(5_000, this.#gatherMs * 2 ** Math.max(0, this.#contested - 3));
+  /** Long looks (many rows, a slow server) are spaced so that no more than half of the time goes into them. */
+  #pauseMs(lookMs: number): number {
+    const contestedMs = Math.min(5_000, this.#gatherMs * 2 ** Math.max(0, this.#contested - 3));
+    return Math.max(contestedMs, Math.min(lookMs, 1_000));
   }
 
   async #send(
@@ -429,8 +432,18 @@ export class Northbound {
   }
 }
 
-function byKey(services: readonly OvnService[]): ReadonlyMap<string, OvnService> {
-  return new Map(services.map((service) => [`${service.namespace}/${service.name}`, service]));
+/** Finds Services by "namespace/name" in lists that are asked about again and again. */
+class ServicesByKey {
+  readonly #maps = new WeakMap<readonly OvnService[], ReadonlyMap<string, OvnService>>();
+
+  of(services: readonly OvnService[]): ReadonlyMap<string, OvnService> {
+    let map = this.#maps.get(services);
+    if (!map) {
+      map = new Map(services.map((service) => [`${service.namespace}/${service.name}`, service]));
+      this.#maps.set(services, map);
+    }
+    return map;
+  }
 }
 
 function strangers(names: readonly string[]): OvnProblem[] {

@@ -1,5 +1,5 @@
 import { type LoadBalancerRow, ownerOf, type Reach } from './load-balancer-rows.ts';
-import type { GroupRow, NorthboundView, RealisedRow } from './northbound-view.ts';
+import { foreignRows, type GroupRow, membersOf, type NorthboundView, type RealisedRow } from './northbound-view.ts';
 import type { Operation } from './operations.ts';
 import type { Attachment } from './topology.ts';
 import { uuidV5 } from './uuid-v5.ts';
@@ -64,7 +64,7 @@ export function plan(input: PlanInput): Plan {
   const { view, clusterId, rows } = input;
   const owner = ownerOf(clusterId);
   const groups = findGroups(view, clusterId);
-  const desired = new Map(rows.map((row) => [row.uuid, row]));
+  const foreign = foreignRows(view, owner);
   const comparison = input.comparison ?? new RowComparison();
 
   const steps = new Steps();
@@ -72,7 +72,9 @@ export function plan(input: PlanInput): Plan {
 
   let inserted = 0;
   let updated = 0;
+  let realisedRows = 0;
   for (const row of rows) {
+    if (view.loadBalancers.has(row.uuid) && !foreign.has(row.uuid)) realisedRows += 1;
     if (input.refused?.has(row.uuid)) continue;
     const realised = view.loadBalancers.get(row.uuid);
     if (!realised) {
@@ -93,8 +95,8 @@ export function plan(input: PlanInput): Plan {
     }
   }
 
-  const ours = [...view.loadBalancers.values()].filter(({ externalIds }) => externalIds.get('owner') === owner);
-  const unwanted = ours.filter(({ uuid }) => !desired.has(uuid));
+  const allThere = view.loadBalancers.size - foreign.size === realisedRows;
+  const unwanted = allThere ? [] : unwantedRows(view, foreign, rows);
   const { superseded, orphans } = sortOut(unwanted, rows);
   const allowed = orphans.length === 0 ? new Set<string>() : input.mayDelete(orphans);
   const withheld = orphans.filter(({ uuid }) => !allowed.has(uuid));
@@ -104,11 +106,9 @@ export function plan(input: PlanInput): Plan {
   }
 
   const strangers: string[] = [];
-  for (const { members } of groups) {
-    for (const uuid of members) {
-      const member = view.loadBalancers.get(uuid);
-      if (member && !desired.has(uuid) && member.externalIds.get('owner') !== owner)
-        strangers.push(member.name || uuid);
+  for (const [uuid, { name }] of foreign) {
+    if (groups.some(({ members }) => members.has(uuid)) && !rows.some((row) => row.uuid === uuid)) {
+      strangers.push(name || uuid);
     }
   }
   return {
@@ -119,6 +119,16 @@ export function plan(input: PlanInput): Plan {
     withheld,
     strangers: strangers.sort(),
   };
+}
+
+/** Rows of ours that are not among the desired ones. */
+function unwantedRows(
+  view: NorthboundView,
+  foreign: ReadonlyMap<string, RealisedRow>,
+  rows: readonly LoadBalancerRow[],
+): RealisedRow[] {
+  const desired = new Set(rows.map(({ uuid }) => uuid));
+  return [...view.loadBalancers.values()].filter(({ uuid }) => !foreign.has(uuid) && !desired.has(uuid));
 }
 
 /** What must be written so that nothing of this cluster is left: rows, attachments and groups. */
@@ -170,7 +180,7 @@ function findGroups(view: NorthboundView, clusterId: string): Group[] {
       name,
       uuid: found?.uuid ?? uuidV5(`load-balancer-group/${clusterId}/${reach}`),
       exists: found !== undefined,
-      members: new Set(found?.loadBalancers),
+      members: found ? membersOf(found) : new Set(),
     };
   });
 }

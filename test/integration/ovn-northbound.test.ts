@@ -311,6 +311,24 @@ function many(count: number): OvnService[] {
       expect(northbound.programming('default/web')).toEqual({ kind: 'programmed' });
     });
 
+    test('our rows altered: set right', async () => {
+      central.makeKubeOvn();
+      const { northbound } = start();
+      await write(northbound, [service({ clusterIPs: [] })]);
+      const uuid = central.nbctl('--bare', '--columns=_uuid', 'list', 'load_balancer');
+      const content = () =>
+        central.nbctl('--columns=name,vips,options,protocol,external_ids', 'list', 'load_balancer', uuid);
+      const before = content();
+      for (const change of [
+        ['clear', 'load_balancer', uuid, 'external_ids'],
+        ['clear', 'load_balancer', uuid, 'vips'],
+        ['set', 'load_balancer', uuid, 'name=odd', 'options:reject=false', 'protocol=udp'],
+      ]) {
+        central.nbctl(...change);
+        await eventually(content, (now) => now === before);
+      }
+    });
+
     test('a foreign load balancer in our group stays, and is pointed out', async () => {
       central.makeKubeOvn();
       const { northbound } = start();

@@ -209,7 +209,7 @@ describe('desired rows', () => {
   });
 
   describe('a foreign load balancer with our VIP', () => {
-    const vip = new Map([['tcp 10.77.0.100:80', 'cluster-tcp-loadbalancer']]);
+    const vip = new Map([['tcp 10.77.0.100:80', { name: 'cluster-tcp-loadbalancer', uuid: 'theirs' }]]);
 
     test('on pod switches: hosts are still served', () => {
       const { rows, problems } = rowsOf([service()], {
@@ -218,6 +218,17 @@ describe('desired rows', () => {
       });
       expect(rows.map(({ reach }) => reach)).toEqual(['hosts']);
       expect(problems).toMatchObject([{ code: 'ForeignVip', blocking: false }]);
+    });
+
+    test('our own row, from which somebody took our mark, is not foreign', () => {
+      const uuid = rowsOf([service()], { mode: 'external' }).rows[0]?.uuid ?? '';
+      const own = new Map([['tcp 10.77.0.100:80', { name: '', uuid }]]);
+      const { rows, problems } = rowsOf([service()], {
+        mode: 'external',
+        foreign: { onHostSwitches: own, onPodSwitches: own },
+      });
+      expect(rows.map(({ reach }) => reach)).toEqual(['every']);
+      expect(problems).toEqual([]);
     });
 
     test('on host switches: the VIP is left to it', () => {

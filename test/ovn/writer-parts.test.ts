@@ -116,8 +116,8 @@ describe('foreign VIPs', () => {
       ],
       'lab',
     );
-    expect([...found.onHostSwitches]).toEqual([['tcp 2.2.2.2:2', 'grouped']]);
-    expect([...found.onPodSwitches]).toEqual([['tcp 1.1.1.1:1', 'direct']]);
+    expect([...found.onHostSwitches]).toEqual([['tcp 2.2.2.2:2', { name: 'grouped', uuid: 'grouped' }]]);
+    expect([...found.onPodSwitches]).toEqual([['tcp 1.1.1.1:1', { name: 'direct', uuid: 'direct' }]]);
   });
 });
 
