@@ -12,10 +12,15 @@ export interface AnnounceInterface extends InterfaceFacts {
   readonly sourceAddress: number;
 }
 
+interface OwnAddress {
+  readonly address: Address;
+  readonly subnet: Cidr;
+}
+
 /** The links and addresses of this host, from netlink events. */
 export class InterfaceTable {
   readonly #links = new Map<number, Link>();
-  readonly #addresses = new Map<number, Map<string, InterfaceAddress>>();
+  readonly #addresses = new Map<number, Map<string, OwnAddress>>();
 
   apply(event: LinkEvent): void {
     switch (event.type) {
@@ -27,13 +32,15 @@ export class InterfaceTable {
         this.#addresses.delete(event.link.index);
         return;
       case 'address': {
-        const { index } = event.address;
+        const { index, prefixLength, tentative } = event.address;
         let known = this.#addresses.get(index);
         if (!known) {
           known = new Map();
           this.#addresses.set(index, known);
         }
-        known.set(keyOf(event.address), event.address);
+        const address = Address.fromBytes(event.address.address);
+        if (tentative) known.delete(keyOf(event.address));
+        else known.set(keyOf(event.address), { address, subnet: Cidr.containing(address, prefixLength) });
         return;
       }
       case 'address-gone':
@@ -48,11 +55,10 @@ export class InterfaceTable {
   }
 
   #facts(link: Link): AnnounceInterface {
-    const own = [...(this.#addresses.get(link.index)?.values() ?? [])].filter(({ tentative }) => !tentative);
-    const parsed = own
-      .map(({ address, prefixLength }) => ({ address: Address.fromBytes(address), prefixLength }))
-      .sort((a, b) => compareAddresses(a.address, b.address) || a.prefixLength - b.prefixLength);
-    const first = parsed.find(({ address }) => address.family === 4);
+    const own = [...(this.#addresses.get(link.index)?.values() ?? [])].sort(
+      (a, b) => compareAddresses(a.address, b.address) || a.subnet.prefixLength - b.subnet.prefixLength,
+    );
+    const first = own.find(({ address }) => address.family === 4);
     const master = link.masterIndex === undefined ? undefined : this.#links.get(link.masterIndex);
     return {
       index: link.index,
@@ -63,7 +69,7 @@ export class InterfaceTable {
       loopback: link.flags.loopback,
       noArp: link.flags.noArp,
       enslaved: link.masterIndex !== undefined && master?.kind !== 'vrf',
-      subnets: parsed.map(({ address, prefixLength }) => Cidr.containing(address, prefixLength)),
+      subnets: own.map(({ subnet }) => subnet),
       working: link.flags.up && link.carrier && link.operationalState !== 'lower-layer-down',
       mac: link.mac.length === 6 ? Buffer.from(link.mac).readUIntBE(0, 6) : 0,
       sourceAddress: first ? Number(first.address.value) : 0,

@@ -3,7 +3,13 @@ import { type Clock, describeError, type Logger, type Random, type Timer } from 
 import { Address, compareAddresses } from '../../net/index.ts';
 import type { LinkEvent } from '../../raw-socket/index.ts';
 import { clusterNumber, HeartbeatAuth, type KeyRing } from './heartbeat-auth.ts';
-import { chooseInterfaces, type Expectation, expectedInterfaces, interfaceProblem } from './interface-choice.ts';
+import {
+  chooseInterfaces,
+  type Expectation,
+  expectedInterfaces,
+  interfaceProblem,
+  isExcluded,
+} from './interface-choice.ts';
 import { type AnnounceInterface, InterfaceTable } from './interface-table.ts';
 import type { Ownership, OwnershipReason } from './ownership-report.ts';
 import type { DesiredAddress } from './segment.ts';
@@ -65,6 +71,8 @@ interface Placement {
 
 /** A segment that could not be opened is tried again after this long, and with each link event. */
 const reopenMs = 1_000;
+/** Events of interfaces that are not in use are looked at together. */
+const refreshMs = 20;
 
 /**
  * Layer 2 announcements of one node: follows the host's interfaces, decides which of them carry which address, and runs
@@ -83,9 +91,11 @@ export class Layer2 {
   readonly #failures = new Map<number, string>();
   #retry: Timer | undefined;
   #interfaces: AnnounceInterface[] = [];
+  /** Those that carry addresses for which no interface is named. */
+  #candidates: AnnounceInterface[] = [];
   #expectation: Expectation | undefined;
   #synced = false;
-  #refreshing = false;
+  #refresh: Timer | undefined;
   #resigning: { withinMs: number; left: Set<number>; done: () => void } | undefined;
   #closed = false;
 
@@ -110,17 +120,15 @@ export class Layer2 {
 
   onLinkEvent(event: LinkEvent): void {
     this.#table.apply(event);
-    if (!this.#synced || this.#refreshing) return;
-    if (event.type === 'link' || event.type === 'link-gone') {
-      // Carrier loss must not wait for the rest of a batch.
+    if (!this.#synced) return;
+    const isLink = event.type === 'link' || event.type === 'link-gone';
+    if (isLink && this.#segments.has(event.link.index)) {
+      // Carrier loss must not wait.
       this.#refreshInterfaces();
       return;
     }
-    this.#refreshing = true;
-    queueMicrotask(() => {
-      this.#refreshing = false;
-      this.#refreshInterfaces();
-    });
+    // Pods come and go by the dozen, and their interfaces with them.
+    this.#refresh ??= this.#options.clock.setTimer(refreshMs, () => this.#refreshInterfaces());
   }
 
   /** All links and addresses are known: before that nothing is decided. */
@@ -192,14 +200,20 @@ export class Layer2 {
   close(): void {
     this.#closed = true;
     this.#retry?.cancel();
+    this.#refresh?.cancel();
     for (const { runtime } of this.#segments.values()) runtime.close();
     this.#segments.clear();
   }
 
   #refreshInterfaces(): void {
+    this.#refresh?.cancel();
+    this.#refresh = undefined;
     if (this.#closed) return;
     const before = this.#interfaces;
     this.#interfaces = this.#table.list();
+    this.#candidates = this.#interfaces.filter(
+      (link) => interfaceProblem(link) === undefined && !isExcluded(link.name),
+    );
     for (const [index, segment] of [...this.#segments]) {
       const link = this.#interfaces.find((candidate) => candidate.index === index);
       if (!link || link.name !== segment.link.name || interfaceProblem(link) !== undefined) this.#closeSegment(index);
@@ -282,7 +296,7 @@ export class Layer2 {
     }
     if (!this.#synced)
       return { links: [], problem: problem('NoInterface', 'the interfaces of this node are not read yet') };
-    const choice = chooseInterfaces(parsed, interfaces, this.#interfaces);
+    const choice = chooseInterfaces(parsed, interfaces, interfaces.length > 0 ? this.#interfaces : this.#candidates);
     if (choice.kind === 'none') return { links: [], problem: problem('NoInterface', choice.message) };
     return { links: choice.interfaces.map(({ index }) => index), problem: undefined };
   }

@@ -251,7 +251,7 @@ describe('interfaces', () => {
     it.layer2.changeAssignments([assign(vip)], []);
     it.event({ ...address(2, '192.0.2.5'), type: 'address-gone' });
     it.event(address(3, '192.0.2.5'));
-    await it.clock.advance(1);
+    await it.clock.advance(20);
     expect(it.codes(vip)).toEqual(['eth1 FirstPlacement']);
     expect(it.io('eth0').messages.at(-1)?.header.setCount).toBe(0);
   });
