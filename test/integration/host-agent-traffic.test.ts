@@ -110,7 +110,12 @@ const web = (over: Partial<HostService> = {}) =>
       hosts.ip(pod, `route add default via 10.16.${number}.1`, `route add default via fd00:16:${number}::1`);
     }
     hosts.ip('client', 'route add 10.77.0.100/32 via 10.77.0.21', 'route add fd77::100/128 via fd77::21');
-    hosts.sysctl('node', { 'net/ipv4/ip_forward': '0', 'net/ipv6/conf/all/forwarding': '1' });
+    // Forwarding is the agent's business; strict reverse path checks must do no harm.
+    hosts.sysctl('node', {
+      'net/ipv4/ip_forward': '0',
+      'net/ipv4/conf/all/rp_filter': '1',
+      'net/ipv6/conf/all/forwarding': '1',
+    });
     hosts.sysctl('ovn', { 'net/ipv4/ip_forward': '1', 'net/ipv6/conf/all/forwarding': '1' });
     hosts.run(
       'ovn',
