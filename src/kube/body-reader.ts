@@ -13,7 +13,7 @@ export class BodyReader implements AsyncIterable<Uint8Array> {
   readonly #stream: Readable;
   readonly #complete: () => boolean;
   readonly #wrap: (cause: unknown) => unknown;
-  #chunks: Uint8Array[] = [];
+  readonly #chunks: Uint8Array[] = [];
   #bytes = 0;
   #state: { kind: 'open' } | { kind: 'ended' } | { kind: 'failed'; cause: unknown } = { kind: 'open' };
   #ended = false;
@@ -62,14 +62,10 @@ export class BodyReader implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** All that has come, as one piece. */
   #take(): Uint8Array | undefined {
-    const [first] = this.#chunks;
-    if (!first) return undefined;
-    const taken = this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#bytes);
-    this.#chunks = [];
-    this.#bytes = 0;
-    if (this.#stream.isPaused()) this.#stream.resume();
-    return taken;
+    const chunk = this.#chunks.shift();
+    this.#bytes -= chunk?.length ?? 0;
+    if (this.#bytes <= highWaterBytes && this.#stream.isPaused()) this.#stream.resume();
+    return chunk;
   }
 }

@@ -22,6 +22,10 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'resident memory of controller and speaker',
     load: async () => (await import('./lab/many-services.ts')).residentMemory,
   },
+  'kube-cache': {
+    what: 'memory and stall of a process that caches 10,000 Services, beside the informer of client-node',
+    load: async () => (await import('./kube-cache.ts')).run,
+  },
   'arp-latency': {
     what: 'ARP request until the answer of a worker thread through the addon, beside the kernel',
     load: async () => (await import('./raw-socket-latency.ts')).run,

@@ -8,13 +8,3 @@ export async function eventually(condition: () => boolean, what = String(conditi
     await sleep(2);
   }
 }
-
-/** Runs `use` and then the clean-ups it registered, last first, whatever happened. */
-export async function withCleanup(use: (later: (clean: () => unknown) => void) => Promise<void>): Promise<void> {
-  const cleans: (() => unknown)[] = [];
-  try {
-    await use((clean) => cleans.push(clean));
-  } finally {
-    for (const clean of cleans.toReversed()) await clean();
-  }
-}
