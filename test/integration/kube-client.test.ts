@@ -1,6 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { describeError } from '../../src/base/index.ts';
 import {
@@ -17,7 +19,7 @@ import {
   type Service,
 } from '../../src/kube/index.ts';
 import { eventually } from '../kube/eventually.ts';
-import { type ControlPlane, controlPlaneMissing, startControlPlane } from './control-plane.ts';
+import { type ControlPlane, controlPlaneMissing, findBinary, startControlPlane } from './control-plane.ts';
 
 const missing = controlPlaneMissing();
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
@@ -84,6 +86,16 @@ function service(name: string): Service {
   };
 }
 
+function kubeconfigOf(server: string, user: object, ca?: string): string {
+  const authority = ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') };
+  return JSON.stringify({
+    clusters: [{ name: 'c', cluster: { server, ...authority } }],
+    users: [{ name: 'u', user }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  });
+}
+
 async function failure(work: Promise<unknown>): Promise<KubeError> {
   return work.then(
     () => {
@@ -97,7 +109,8 @@ suite('the client against a real API server', () => {
   let plane: ControlPlane;
   let client: KubeClient;
   beforeAll(async () => {
-    plane = await startControlPlane();
+    // Every fiftieth request or so is answered with a GOAWAY, as servers behind a load balancer do.
+    plane = await startControlPlane({ apiServerArguments: ['--goaway-chance=0.02'] });
     client = new KubeClient(plane.config, { fieldManager: 'ovenbird-test' });
   }, 120_000);
   afterAll(async () => {
@@ -269,6 +282,56 @@ suite('the client against a real API server', () => {
     abort.abort();
     await done;
   });
+
+  test('no write fails while the server moves its clients to other connections', async () => {
+    const busy = new KubeClient(plane.config, { fieldManager: 'test' });
+    const workers = Array.from({ length: 10 }, async (_, worker) => {
+      for (let i = 0; i < 40; i++) {
+        const made = service(`moved-${worker}-${i}`);
+        await busy.create(resources.services, { ...made, spec: { clusterIP: 'None', ports: [{ port: 80 }] } });
+      }
+    });
+    await Promise.all(workers);
+    expect(busy.counters.count({ verb: 'create', result: '201' })).toBe(400);
+    expect(busy.connects).toBeGreaterThan(1);
+    busy.close();
+  }, 60_000);
+
+  test('kubectl proxy is reached over plain HTTP', async () => {
+    const proxy = spawn(findBinary('kubectl') ?? '', ['--kubeconfig', plane.kubeconfig, 'proxy', '--port=0']);
+    try {
+      const [line] = (await once(createInterface({ input: proxy.stdout }), 'line')) as [string];
+      const server = `http://${line.split(' ').at(-1)}`;
+      const file = join(plane.directory, 'proxy-kubeconfig');
+      await writeFile(file, kubeconfigOf(server, {}));
+      const plain = new KubeClient(await kubeconfig({ path: file }), { fieldManager: 'test' });
+      await plain.create(resources.namespaces, { metadata: { name: 'through-the-proxy' } });
+      const abort = new AbortController();
+      const events = plain.watch(resources.namespaces, { signal: abort.signal });
+      expect((await events.next()).value?.type).toBe('ADDED');
+      await events.return();
+      plain.close();
+    } finally {
+      const ended = once(proxy, 'exit');
+      proxy.kill('SIGKILL');
+      await ended;
+    }
+  }, 30_000);
+
+  test('a credential plugin is asked again when its token is refused', async () => {
+    const answer = join(plane.directory, 'credential.json');
+    const credential = (token: string) =>
+      JSON.stringify({ apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', status: { token } });
+    await writeFile(answer, credential('expired'));
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'cat', args: [answer] };
+    const file = join(plane.directory, 'exec-kubeconfig');
+    await writeFile(file, kubeconfigOf(plane.server, { exec }, plane.ca));
+    const plugged = new KubeClient(await kubeconfig({ path: file }), { fieldManager: 'test' });
+    expect((await failure(plugged.list(resources.namespaces))).code).toBe('Unauthorized');
+    await writeFile(answer, credential(plane.token));
+    expect((await plugged.list(resources.namespaces)).items.length).toBeGreaterThan(0);
+    plugged.close();
+  }, 30_000);
 
   test('the pods do not load the kubeconfig library', () => {
     const source = `
