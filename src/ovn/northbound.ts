@@ -133,7 +133,7 @@ export class Northbound {
   /** What became of one Service ("namespace/name") of the newest desired state. */
   programming(service: string): ServiceProgramming {
     const wanted = this.#byKey.of(this.#inputs?.services ?? []).get(service);
-    if (!wanted || this.#staleness !== undefined) return { kind: 'pending' };
+    if (!wanted || this.#staleness !== undefined || this.#attachments.length === 0) return { kind: 'pending' };
     if (this.#byKey.of(this.#programmed).get(service) !== wanted) return { kind: 'pending' };
     const blocking = this.#problems.filter((problem) => problem.service === service && problem.blocking);
     if (blocking.length === 0) return { kind: 'programmed' };
@@ -390,6 +390,12 @@ export class Northbound {
     if (decision.mode === 'wait') return { state: 'waiting', message: decision.reason };
     if (this.#lastError !== undefined) return { state: 'waiting', message: this.#lastError };
     if (!this.#inputs) return { state: 'waiting', message: 'no Services were handed over yet' };
+    if (this.#attachments.length === 0) {
+      return {
+        state: 'waiting',
+        message: `load balancers act nowhere yet: ${this.#missing.join('; ') || decision.reason}`,
+      };
+    }
     return { state: 'ready', message: `mode ${decision.mode}: ${decision.reason}` };
   }
 
