@@ -1,0 +1,34 @@
+import { OvenbirdError } from '../base/index.ts';
+
+/** What a NOTIFICATION says (RFC 4271 section 4.5): error code, subcode and data. */
+export interface Notification {
+  /** Error code, 1-255; the names are in message/assigned-numbers.ts. */
+  code: number;
+  /** Error subcode, 0-255; 0 is "unspecific". */
+  subcode: number;
+  /** Copied bytes, never a view of a receive buffer. */
+  data: Uint8Array;
+}
+
+/** `BadMessage`: a peer sent what the protocol forbids. `BadArgument`: a caller asked for what cannot be encoded. */
+export type BgpErrorCode = 'BadMessage' | 'BadArgument' | 'BadOptions';
+
+/** Every error of this library. */
+export class BgpError<Code extends BgpErrorCode = BgpErrorCode> extends OvenbirdError<Code> {}
+
+/** A received message that ends the session. `notification` is what the peer must be told before closing. */
+export class BgpMessageError extends BgpError<'BadMessage'> {
+  readonly notification: Notification;
+
+  constructor(message: string, code: number, subcode: number, data: Uint8Array = new Uint8Array(0)) {
+    super('BadMessage', message);
+    this.notification = { code, subcode, data: Uint8Array.from(data) };
+  }
+}
+
+/** A value that no message can carry. */
+export class BgpArgumentError extends BgpError<'BadArgument'> {
+  constructor(message: string) {
+    super('BadArgument', message);
+  }
+}
