@@ -1,85 +1,26 @@
 import { type Clock, type Logger, silentLogger, systemClock } from '../base/index.ts';
+import { apiCall, type Call, complete, selectors, shown } from './api-call.ts';
+import type {
+  CallOptions,
+  DeleteOptions,
+  ListOptions,
+  ObjectList,
+  PatchOptions,
+  PatchType,
+  WatchOptions,
+  WriteOptions,
+} from './client-options.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { Connection } from './connection.ts';
 import { deadline } from './deadline.ts';
 import { FrameDecoder } from './frame-decoder.ts';
-import { type HttpRequest, type HttpResponse, RefusedError, StaleLinkError } from './http-exchange.ts';
+import { type HttpResponse, RefusedError, StaleLinkError } from './http-exchange.ts';
 import type { PingOptions } from './http2-link.ts';
 import { asStatus, errorFromStatus, isKubeError, KubeError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
 import { RequestCounters, type RequestObservation } from './request-counters.ts';
-import { apiVersionOf, type ObjectName, type Resource, resourceName, resourcePath } from './resources.ts';
-
-/** Options of every call. */
-export interface CallOptions {
-  /** Ends the call; it then rejects with the signal's reason. */
-  signal?: AbortSignal;
-  /** Longest time of the whole call with its repetitions, ms. Default 30 000; a watch has none. */
-  timeoutMs?: number;
-}
-
-export interface WriteOptions extends CallOptions {
-  /** Who writes, for managedFields. Default: the client's. */
-  fieldManager?: string;
-  dryRun?: boolean;
-}
-
-export interface ListOptions extends CallOptions {
-  /** All namespaces when absent. */
-  namespace?: string;
-  labelSelector?: string;
-  fieldSelector?: string;
-  resourceVersion?: string;
-  resourceVersionMatch?: 'NotOlderThan' | 'Exact';
-  /** Objects a page. Default 500; 0 asks for everything in one answer. */
-  pageSize?: number;
-  /** False leaves 429 and 503 to the caller. Default true. */
-  retry?: boolean;
-}
-
-export interface WatchOptions extends CallOptions {
-  namespace?: string;
-  labelSelector?: string;
-  fieldSelector?: string;
-  resourceVersion?: string;
-  /** Ask for BOOKMARK events. */
-  bookmarks?: boolean;
-  /** Begin with the objects that exist and mark their end (KEP-3157). */
-  sendInitialEvents?: boolean;
-  /** The server ends the watch after this long, seconds. */
-  timeoutSeconds?: number;
-  /** Called when the server has accepted the watch. */
-  onOpen?: () => void;
-  /** Called for each chunk that arrives, with its size in bytes, before its events. */
-  onData?: (bytes: number) => void;
-}
-
-export type PatchType = 'merge' | 'json' | 'apply';
-
-export interface PatchOptions extends WriteOptions {
-  /** merge: RFC 7386. json: RFC 6902. apply: server-side apply, needs a field manager. */
-  type: PatchType;
-  body: unknown;
-  subresource?: string;
-  /** With `apply`: take over fields that others own. */
-  force?: boolean;
-}
-
-export interface DeleteOptions extends CallOptions {
-  preconditions?: { uid?: string; resourceVersion?: string };
-  propagationPolicy?: 'Foreground' | 'Background' | 'Orphan';
-  gracePeriodSeconds?: number;
-}
-
-export interface ObjectList<T> {
-  metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number };
-  items: T[];
-}
-
-/** One line of a watch. An ERROR event is not yielded: it is thrown as the KubeError of its Status. */
-export type WatchEvent<T> =
-  | { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: T }
-  | { type: 'BOOKMARK'; object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } } };
+import { type ObjectName, type Resource, resourceName } from './resources.ts';
+import { type WatchEvent, watchEvent } from './watch-event.ts';
 
 export interface KubeClientOptions {
   /** Default field manager and part of the user agent. */
@@ -92,18 +33,6 @@ export interface KubeClientOptions {
   connectTimeoutMs?: number;
   /** Called at the end of each request, for metrics. */
   onRequest?: (observation: RequestObservation) => void;
-}
-
-interface Call {
-  verb: string;
-  resource: string;
-  /** For messages: `get services default/web`. */
-  what: string;
-  method: HttpRequest['method'];
-  path: string;
-  contentType?: string;
-  body?: unknown;
-  retry?: boolean;
 }
 
 const patchContentTypes: Record<PatchType, string> = {
@@ -120,8 +49,9 @@ const maximumRetries = 5;
  * A client of the Kubernetes API over one connection.
  *
  * All methods reject with KubeError, or with the reason of the caller's signal. 429 and 503 with a Retry-After are
- * repeated within the call's timeout, a 401 once with fresh credentials, requests that the server never saw on a new
- * connection; nothing else is repeated. After `Timeout` or `Network` the outcome of a write is unknown: read again.
+ * repeated within the call's timeout, a 401 once with fresh credentials; on a new connection requests that the server
+ * never saw, and reads whose connection had been idle and was found dead. Nothing else is repeated: after `Timeout` or
+ * `Network` the outcome of a write is unknown, so read again.
  */
 export class KubeClient {
   readonly counters: RequestCounters = new RequestCounters();
@@ -155,7 +85,7 @@ export class KubeClient {
   }
 
   get<T extends KubeObject>(resource: Resource<T>, name: ObjectName, options: CallOptions = {}): Promise<T> {
-    return this.#call(describe('get', 'GET', resource, name), options);
+    return this.#call(apiCall('get', 'GET', resource, name), options);
   }
 
   /** All objects, read page by page at one resourceVersion. */
@@ -180,7 +110,7 @@ export class KubeClient {
     if (options.resourceVersion !== undefined) query.set('resourceVersion', options.resourceVersion);
     if (options.resourceVersionMatch !== undefined) query.set('resourceVersionMatch', options.resourceVersionMatch);
     for (;;) {
-      const call = describe('list', 'GET', resource, { namespace }, { query });
+      const call = apiCall('list', 'GET', resource, { namespace }, { query });
       const page = await this.#call<ObjectList<T>>({ ...call, retry: options.retry ?? true }, options);
       page.items ??= [];
       yield page;
@@ -196,7 +126,7 @@ export class KubeClient {
   create<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions = {}): Promise<T> {
     const { namespace, name } = object.metadata;
     const query = this.#writeQuery(options);
-    const call = describe('create', 'POST', resource, { namespace }, { query, body: complete(resource, object) });
+    const call = apiCall('create', 'POST', resource, { namespace }, { query, body: complete(resource, object) });
     return this.#call({ ...call, what: `create ${resourceName(resource)} ${shown({ namespace, name })}` }, options);
   }
 
@@ -209,14 +139,14 @@ export class KubeClient {
     const { subresource } = options;
     const query = this.#writeQuery(options);
     const body = complete(resource, object);
-    return this.#call(describe('replace', 'PUT', resource, object.metadata, { query, body, subresource }), options);
+    return this.#call(apiCall('replace', 'PUT', resource, object.metadata, { query, body, subresource }), options);
   }
 
   patch<T extends KubeObject>(resource: Resource<T>, name: ObjectName, options: PatchOptions): Promise<T> {
     const { subresource, body, type, force } = options;
     const query = this.#writeQuery(options);
     if (type === 'apply' && force) query.set('force', 'true');
-    const call = describe('patch', 'PATCH', resource, name, { query, body, subresource });
+    const call = apiCall('patch', 'PATCH', resource, name, { query, body, subresource });
     return this.#call({ ...call, contentType: patchContentTypes[type] }, options);
   }
 
@@ -254,7 +184,7 @@ export class KubeClient {
     const { preconditions, propagationPolicy, gracePeriodSeconds } = options;
     const body = { kind: 'DeleteOptions', apiVersion: 'v1', preconditions, propagationPolicy, gracePeriodSeconds };
     try {
-      await this.#call(describe('delete', 'DELETE', resource, name, { body }), options);
+      await this.#call(apiCall('delete', 'DELETE', resource, name, { body }), options);
       return { existed: true };
     } catch (thrown) {
       if (isKubeError(thrown, 'NotFound')) return { existed: false };
@@ -280,7 +210,7 @@ export class KubeClient {
       query.set('resourceVersionMatch', 'NotOlderThan');
       query.set('allowWatchBookmarks', 'true');
     }
-    const call = describe('watch', 'GET', resource, { namespace: options.namespace }, { query });
+    const call = apiCall('watch', 'GET', resource, { namespace: options.namespace }, { query });
     const limit = deadline(this.#clock, options.timeoutMs, options.signal, () => timedOut(call.what));
     try {
       const response = await this.#exchange({ ...call, retry: false }, limit.signal);
@@ -386,51 +316,6 @@ export class KubeClient {
   }
 }
 
-function describe(
-  verb: string,
-  method: HttpRequest['method'],
-  resource: Resource,
-  at: { namespace?: string | undefined; name?: string },
-  parts: { query?: URLSearchParams; body?: unknown; subresource?: string | undefined } = {},
-): Call {
-  const { query, body, subresource } = parts;
-  const needsNamespace = resource.namespaced && (at.name !== undefined || verb === 'create');
-  if (at.name === '' || (needsNamespace && !at.namespace)) {
-    const missing = at.name === '' ? 'name' : 'namespace';
-    throw new KubeError('BadRequest', `${verb} ${resourceName(resource)} ${shown(at)}: the object has no ${missing}`);
-  }
-  const search = query && query.size > 0 ? `?${query}` : '';
-  const path = resourcePath(resource, {
-    namespace: at.namespace,
-    ...(at.name === undefined ? {} : { name: at.name }),
-    ...(subresource === undefined ? {} : { subresource }),
-  });
-  return {
-    verb,
-    resource: subresource === undefined ? resource.plural : `${resource.plural}/${subresource}`,
-    what: [verb, resourceName(resource), shown(at)].filter((word) => word !== '').join(' '),
-    method,
-    path: `${path}${search}`,
-    ...(body === undefined ? {} : { body }),
-  };
-}
-
-function shown(at: { namespace?: string | undefined; name?: string }): string {
-  return [at.namespace, at.name].filter((part) => part !== undefined).join('/');
-}
-
-function selectors(options: { labelSelector?: string; fieldSelector?: string }): URLSearchParams {
-  const query = new URLSearchParams();
-  if (options.labelSelector !== undefined) query.set('labelSelector', options.labelSelector);
-  if (options.fieldSelector !== undefined) query.set('fieldSelector', options.fieldSelector);
-  return query;
-}
-
-/** Bodies need kind and version, which items of lists lack. */
-function complete(resource: Resource, object: object): object {
-  return { ...object, apiVersion: apiVersionOf(resource), kind: resource.kind };
-}
-
 function timedOut(what: string, timeoutMs?: number): KubeError {
   return new KubeError('Timeout', `${what}: no answer${timeoutMs === undefined ? '' : ` in ${timeoutMs} ms`}`);
 }
@@ -456,22 +341,4 @@ async function errorOf(call: Call, response: HttpResponse): Promise<KubeError> {
     // A proxy's or an early server's plain text; the HTTP status says enough.
   }
   return errorFromStatus(call.what, response.status, asStatus(status), response.header('retry-after'));
-}
-
-function watchEvent<T>(what: string, value: unknown): WatchEvent<T> {
-  const event = value as { type?: unknown; object?: { metadata?: { resourceVersion?: unknown } } } | null;
-  switch (event?.type) {
-    case 'ADDED':
-    case 'MODIFIED':
-    case 'DELETED':
-    case 'BOOKMARK':
-      if (typeof event.object?.metadata?.resourceVersion === 'string') return event as WatchEvent<T>;
-      throw new KubeError('BadResponse', `${what}: a ${event.type} event has no resourceVersion`);
-    case 'ERROR': {
-      const status = asStatus(event.object);
-      throw errorFromStatus(what, status?.code ?? 500, status);
-    }
-    default:
-      throw new KubeError('BadResponse', `${what}: unknown event type ${JSON.stringify(event?.type)}`);
-  }
 }

@@ -1,16 +1,14 @@
-export {
-  type CallOptions,
-  type DeleteOptions,
-  KubeClient,
-  type KubeClientOptions,
-  type ListOptions,
-  type ObjectList,
-  type PatchOptions,
-  type PatchType,
-  type WatchEvent,
-  type WatchOptions,
-  type WriteOptions,
-} from './client.ts';
+export { KubeClient, type KubeClientOptions } from './client.ts';
+export type {
+  CallOptions,
+  DeleteOptions,
+  ListOptions,
+  ObjectList,
+  PatchOptions,
+  PatchType,
+  WatchOptions,
+  WriteOptions,
+} from './client-options.ts';
 export type { ClusterConfig, ClusterTls } from './cluster-config.ts';
 export { type DesiredCondition, ensureCondition, kubeMicroTime, kubeTime } from './conditions.ts';
 export { type EventCounts, EventRecorder, type EventRecorderOptions, type EventText } from './event-recorder.ts';
@@ -18,14 +16,8 @@ export type { PingOptions } from './http2-link.ts';
 export { type InClusterOptions, inClusterConfig, serviceAccountDirectory } from './in-cluster-config.ts';
 export { isKubeError, KubeError, type KubeErrorCode } from './kube-error.ts';
 export { type KubeconfigOptions, kubeconfig } from './kubeconfig.ts';
-export {
-  type FenceToken,
-  LeaderElection,
-  type LeaderElectionOptions,
-  type LeaderElectionStatus,
-  type Leadership,
-  LeadershipError,
-} from './leader-election.ts';
+export { LeaderElection, type LeaderElectionOptions, type LeaderElectionStatus } from './leader-election.ts';
+export { type FenceToken, type Leadership, LeadershipError } from './leadership.ts';
 export type { Change, IndexFunction, ReadStore } from './object-store.ts';
 export * from './objects.ts';
 export type { ReflectorTiming, Selection } from './reflector.ts';
@@ -47,6 +39,7 @@ export {
   resources,
 } from './resources.ts';
 export type { ReflectorReason } from './watch-ending.ts';
+export type { WatchEvent } from './watch-event.ts';
 export {
   type AddOptions,
   priorities,
