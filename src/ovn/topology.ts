@@ -210,7 +210,8 @@ export type RequestedMode = OvnMode | 'auto';
 export type ModeDecision = { mode: OvnMode | 'wait' | 'never'; reason: string };
 
 /**
- * Settles the mode. `auto` leaves ClusterIPs to Kube-OVN where it balances them, and takes everything where nobody does.
+ * Settles the mode. `auto` is never `full`: that replaces kube-proxy, needs a host agent on every node and an address of
+ * the API server, and only an operator can know that nobody else serves ClusterIPs.
  *
  * @param previous the mode of the decision before: an emptied database (restored, or not yet filled again) changes nothing
  */
@@ -234,9 +235,14 @@ export function decideMode(requested: RequestedMode, topology: Topology, previou
       }
       return topology.ownsClusterIps
         ? { mode: 'external', reason: 'Kube-OVN balances ClusterIPs itself (--enable-lb)' }
-        : { mode: 'full', reason: 'Kube-OVN runs without its own load balancers (--enable-lb=false)' };
+        : {
+            mode: 'external',
+            reason: `Kube-OVN runs without its own load balancers (--enable-lb=false); ${askForFull}`,
+          };
     case 'bare':
       if (requested !== 'auto') return { mode: requested, reason: `the mode is set to ${requested}` };
-      return { mode: 'full', reason: 'no other system balances Services in this database' };
+      return { mode: 'external', reason: `no other system balances Services in this database; ${askForFull}` };
   }
 }
+
+const askForFull = 'set the mode to full to serve ClusterIPs and NodePorts too, in place of kube-proxy';

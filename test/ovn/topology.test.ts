@@ -136,7 +136,7 @@ describe('mode', () => {
 
   test.each([
     ['auto', owning, undefined, 'external'],
-    ['auto', free, undefined, 'full'],
+    ['auto', free, undefined, 'external'],
     ['full', owning, undefined, 'full'],
     ['external', free, undefined, 'external'],
     ['off', owning, 'full', 'off'],
