@@ -42,6 +42,8 @@ export async function restartNorthbound(lab: Lab, options: { empty: boolean; sig
   if (options.empty) rmSync(databaseFile(lab, 'northbound'), { force: true });
   await startDatabase(lab, 'northbound');
   await ensureTopology(lab, pods);
+  // Pods that were plugged in meanwhile; one in the middle of it is tried again by its kubelet.
+  if (options.empty) await ensureTopology(lab, await podPortsOfNodes(lab));
 }
 
 async function startDatabase(lab: Lab, database: OvnDatabase): Promise<void> {
