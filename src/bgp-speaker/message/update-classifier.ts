@@ -119,9 +119,7 @@ class Reading {
     if (announced > 0 || this.#hasMpReach) this.#checkMandatory(announced > 0);
     else this.#checkWithoutRoutes();
     if (body.length === 4) this.#endOfRib = 'ipv4-unicast';
-    if (withdrawn > 0 || announced > 0 || this.#attributes > 1) {
-      if (this.#endOfRib === 'ipv6-unicast') this.#endOfRib = undefined;
-    }
+    else if (withdrawn > 0 || announced > 0 || this.#attributes > 1) this.#endOfRib = undefined;
   }
 
   #readAttributes(start: number, limit: number): void {
@@ -153,7 +151,7 @@ class Reading {
     if (this.#seen.has(type)) {
       const text = `attribute ${type} comes twice`;
       const subcode = updateError.malformedAttributeList;
-      this.#problem({ action: isMp ? 'session-reset' : 'attribute-discard', subcode, text }, at, end, isMp);
+      this.#problem({ action: isMp ? 'session-reset' : 'attribute-discard', subcode, text });
       return;
     }
     this.#seen.add(type);
@@ -221,7 +219,9 @@ class Reading {
     if (worst?.action !== 'treat-as-withdraw') return;
     if (this.#attributes === 1 && this.#seen.has(attributeType.mpUnreach) && this.#problems.length === 1) return;
     const text = `no route can be told from an UPDATE in which ${worst.text}`;
+    const culprit = this.#culprit;
     this.#problem({ action: 'session-reset', subcode: worst.subcode, text });
+    this.#culprit = culprit;
   }
 
   #reset(text: string, subcode: number = updateError.malformedAttributeList): undefined {
@@ -233,11 +233,11 @@ class Reading {
   }
 
   /** `at` and `end` delimit the attribute that the NOTIFICATION shows (RFC 4271 section 6.3). */
-  #problem(problem: AttributeProblem, at = 0, end = 0, withoutData = false): void {
+  #problem(problem: AttributeProblem, at = 0, end = 0): void {
     if (this.#problems.length < problemsKept) this.#problems.push(problem);
     if (strength[problem.action] <= strength[this.#strongest?.action ?? 'accept']) return;
     this.#strongest = problem;
-    if (!withoutData && end > at) this.#culprit = this.#body.subarray(at, end);
+    this.#culprit = this.#body.subarray(at, end);
   }
 }
 
