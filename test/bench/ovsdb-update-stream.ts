@@ -99,16 +99,27 @@ async function byCommand(endpoint: string, socketPath: string): Promise<number> 
   );
   const seen = { initial: 0, first: Number.NaN, last: 0 };
   let written: Promise<void> | undefined;
+  let cut = '';
   for await (const chunk of monitor.stdout) {
-    const text = String(chunk);
-    seen.initial += text.split('initial').length - 1;
+    // Whole lines only: a word may be cut by the end of a chunk.
+    const text = cut + String(chunk);
+    const end = text.lastIndexOf('\n') + 1;
+    cut = text.slice(end);
+    const lines = text.slice(0, end);
+    seen.initial += occurrences(lines, ',initial,');
     if (seen.initial >= ROWS && written === undefined) written = write(socketPath);
-    if (Number.isNaN(seen.first) && text.includes('round=first')) seen.first = performance.now();
-    seen.last += text.split(`round=${lastRound}`).length - 1;
-    if (seen.last >= ROWS - 5) break;
+    if (Number.isNaN(seen.first) && lines.includes('round=first')) seen.first = performance.now();
+    seen.last += occurrences(lines, `round=${lastRound}`);
+    if (seen.last >= ROWS) break;
   }
   const ms = performance.now() - seen.first;
   monitor.kill('SIGKILL');
   await written;
   return ms;
+}
+
+function occurrences(text: string, word: string): number {
+  let count = 0;
+  for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) count += 1;
+  return count;
 }
