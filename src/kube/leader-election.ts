@@ -1,11 +1,4 @@
-import {
-  type Clock,
-  type Logger,
-  OvenbirdError,
-  type Random,
-  silentLogger,
-  systemClock,
-} from '../base/index.ts';
+import { type Clock, type Logger, OvenbirdError, type Random, silentLogger, systemClock } from '../base/index.ts';
 import type { KubeClient } from './client.ts';
 import { isKubeError } from './kube-error.ts';
 import { type FenceToken, type Leadership, LeadershipError, Term } from './leadership.ts';
