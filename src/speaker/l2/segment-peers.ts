@@ -10,6 +10,8 @@ import { probeWindowMs } from './timing.ts';
 /** News may overtake each other: wait this long before asking for what is missing. */
 const syncGraceMs = 20;
 const holdRangeMs = { least: 40, most: 30_000 };
+/** Messages with news that wait for those before them. */
+const earlyKept = 64;
 const questionsKept = 1_024;
 
 /**
@@ -109,6 +111,7 @@ function addPeer(state: SegmentState, header: MessageHeader, nowMs: number, out:
     inSync: false,
     askMs: Number.POSITIVE_INFINITY,
     chunks: undefined,
+    early: [],
   };
   state.peers.set(header.boot, peer);
   return peer;
@@ -142,19 +145,10 @@ function take(state: SegmentState, peer: Peer, body: MessageBody, nowMs: number,
   switch (body.kind) {
     case 'news': {
       speakLast(state, peer, body, out);
-      if (peer.applied === undefined || body.base > peer.applied) return;
-      for (let i = peer.applied - body.base; i < body.ops.length; i++) {
-        const op = body.ops[i];
-        if (!op) continue;
-        if (op.code === 'yield') peer.yielding.add(op.address);
-        else if (op.code === 'claim') setClaim(state, peer, op.address, op.epoch);
-        else dropClaim(state, peer, op.address, 'released', out);
-        const entry = state.entries.get(op.address);
-        if (!entry) continue;
-        if (op.code === 'claim' && op.planned) noteMove(state, entry, nowMs);
-        evaluate(state, entry, nowMs, out);
-      }
-      peer.applied = Math.max(peer.applied, body.base + body.ops.length);
+      if (body.ops.length === 0) return;
+      peer.early.push(body);
+      if (peer.early.length > earlyKept) peer.early.shift();
+      applyNews(state, peer, nowMs, out);
       return;
     }
     case 'chunk':
@@ -177,6 +171,28 @@ function take(state: SegmentState, peer: Peer, body: MessageBody, nowMs: number,
     }
     default:
       return;
+  }
+}
+
+/** Applies, in their order, the news that have come and follow on what is known. */
+function applyNews(state: SegmentState, peer: Peer, nowMs: number, out: Output): void {
+  while (peer.applied !== undefined) {
+    const known = peer.applied;
+    peer.early = peer.early.filter(({ base, ops }) => base + ops.length > known);
+    const next = peer.early.find(({ base }) => base <= known);
+    if (!next) return;
+    for (let i = known - next.base; i < next.ops.length; i++) {
+      const op = next.ops[i];
+      if (!op) continue;
+      if (op.code === 'yield') peer.yielding.add(op.address);
+      else if (op.code === 'claim') setClaim(state, peer, op.address, op.epoch);
+      else dropClaim(state, peer, op.address, 'released', out);
+      const entry = state.entries.get(op.address);
+      if (!entry) continue;
+      if (op.code === 'claim' && op.planned) noteMove(state, entry, nowMs);
+      evaluate(state, entry, nowMs, out);
+    }
+    peer.applied = next.base + next.ops.length;
   }
 }
 
@@ -233,6 +249,7 @@ function takeChunk(
   }
   for (const address of stale) dropClaim(state, peer, address, 'released', out);
   evaluateAll(state, touched, nowMs, out);
+  applyNews(state, peer, nowMs, out);
 }
 
 /** Whether we know what the peer owns, and when to ask if not. */
@@ -243,6 +260,7 @@ function compareSets(state: SegmentState, peer: Peer, nowMs: number, out: Output
     peer.yielding.clear();
     peer.applied = peer.setVersion;
     peer.chunks = undefined;
+    peer.early = [];
     evaluateAll(state, gone, nowMs, out);
   }
   // More than the newest header tells: news of a later message came first. That header is on its way.
@@ -311,6 +329,7 @@ export function bury(state: SegmentState, peer: Peer, how: 'released' | 'died', 
   peer.inSync = false;
   peer.applied = undefined;
   peer.chunks = undefined;
+  peer.early = [];
   peer.askMs = Number.POSITIVE_INFINITY;
   out.peersChanged = true;
   const orphans = [...peer.owned.keys()];

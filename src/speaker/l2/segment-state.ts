@@ -138,6 +138,8 @@ export interface Peer {
   inSync: boolean;
   /** When to ask for what is missing; Infinity while nothing is. */
   askMs: number;
+  /** News that have come before what they follow on. */
+  early: { base: number; ops: readonly OwnedOp[] }[];
   chunks: { version: number; parts: (readonly OwnedAddress[] | undefined)[]; missing: number } | undefined;
 }
 

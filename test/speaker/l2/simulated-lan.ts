@@ -265,6 +265,16 @@ export class SimulatedLan {
     }
   }
 
+  /** As `desire` for many addresses, told to every node in one event. */
+  desireMany(addresses: readonly string[], eligible: readonly string[]): void {
+    const wanted = new Map(addresses.map((address) => [address, eligible]));
+    for (const node of this.nodes.values()) {
+      for (const address of addresses) node.desired.set(address, eligible);
+      if (node.running)
+        this.#whenAwake(node, () => this.#step(node, { kind: 'desired', set: wishes(wanted), remove: [] }));
+    }
+  }
+
   resign(name: string, withinMs = 2_000): void {
     const node = this.node(name);
     if (!node.running) return;
@@ -300,6 +310,9 @@ export class SimulatedLan {
 
   /** Every message that passes, e.g. to record it. */
   onMessage: ((from: SimulatedNode, message: Message) => void) | undefined;
+
+  /** Messages for which it says true are lost on the way to everybody. */
+  drops: ((from: SimulatedNode, message: Message) => boolean) | undefined;
 
   /** Lets time pass. */
   run(forMs: number): void {
@@ -444,8 +457,9 @@ export class SimulatedLan {
               this.#account();
               node.gateUntilMs = effect.gateUntilMs;
             }
-            this.#send(node, effect.to, { kind: 'message', message: this.#copy(effect.message) });
             this.onMessage?.(node, effect.message);
+            if (this.drops?.(node, effect.message)) break;
+            this.#send(node, effect.to, { kind: 'message', message: this.#copy(effect.message) });
           }
           break;
         case 'own':
