@@ -30,7 +30,8 @@ export const allocationReasons = {
 export const programmingReasons = {
   Programmed: 'The OVN load balancers of the Service are in the database.',
   NotExpressible: 'OVN cannot carry the Service as it is written.',
-  DatabaseUnavailable: 'The OVN northbound database cannot be written at the moment; the controller keeps trying.',
+  NotYetProgrammed:
+    'The OVN load balancers are not in effect yet: the database is away, or no switch carries them. The controller keeps trying.',
 } as const;
 
 /** The state of an IPAddressPool: condition `Ready`. */

@@ -50,7 +50,7 @@ export class ProgrammingWatch {
       case 'pending': {
         // What was true before the database went away is still in it.
         const before = service.status?.conditions?.some(({ type }) => type === conditionTypes.programmed);
-        return before ? { kind: 'unknown' } : known('Unknown', 'DatabaseUnavailable', message);
+        return before ? { kind: 'unknown' } : known('Unknown', 'NotYetProgrammed', message);
       }
     }
   }

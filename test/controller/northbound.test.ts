@@ -264,8 +264,8 @@ describe('whether OVN carries a Service', () => {
     const { judge, clock } = setUp();
     const judged = judge(true);
     await clock.advance(500);
-    expect(await judged).toEqual(condition('Unknown', 'DatabaseUnavailable'));
-    expect(await setUp('waiting').judge(true)).toEqual(condition('Unknown', 'DatabaseUnavailable'));
+    expect(await judged).toEqual(condition('Unknown', 'NotYetProgrammed'));
+    expect(await setUp('waiting').judge(true)).toEqual(condition('Unknown', 'NotYetProgrammed'));
   });
 
   test('what was carried before the database went away still is', async () => {

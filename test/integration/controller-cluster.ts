@@ -174,7 +174,7 @@ export class RunningController {
   async leads(): Promise<void> {
     await until(
       async () => (await this.text('/metrics')).body,
-      (text) => text.includes('ovenbird_controller_leader 1'),
+      (text) => /^ovenbird_controller_leader 1$/m.test(text),
     );
   }
 

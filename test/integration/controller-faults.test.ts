@@ -198,7 +198,7 @@ suite('the controller under faults', () => {
     // Long enough for the lease to be lost, and the process to go on without.
     await until(
       async () => (await controller.text('/metrics')).body,
-      (text) => text.includes('ovenbird_controller_leader 0'),
+      (text) => /^ovenbird_controller_leader 0$/m.test(text),
     );
     await cluster.plane.apiServer.start();
     await cluster.service('three').catch(() => cluster.service('three'));

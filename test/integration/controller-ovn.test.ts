@@ -41,14 +41,14 @@ suite('the controller and a real northbound database', () => {
   const northboundReady = () =>
     until(
       async () => (await controller.text('/metrics')).body,
-      (text) => text.includes('ovenbird_northbound_ready 1'),
+      (text) => /^ovenbird_northbound_ready 1$/m.test(text),
     );
   const vips = () => central.nbctl('--bare', '--columns=vips', 'list', 'Load_Balancer');
 
   test('a new address is in OVN when the status says it; endpoints follow; the rows go with the Service', async () => {
     central = new OvnCentral();
     await central.startNorthbound();
-    central.nbctl('ls-add', 'pods');
+    central.makeKubeOvn();
     await cluster.pool('a', ['192.0.2.10-192.0.2.20']);
     begin();
     await northboundReady();
@@ -94,9 +94,9 @@ suite('the controller and a real northbound database', () => {
     await cluster.client.create(resources.endpointSlices, slice('web', ['10.16.0.2']));
     await cluster.service('web');
     const service = await cluster.until('web', (candidate) => ipsOf(candidate).length > 0);
-    expect(programmedOf(service)).toMatchObject({ status: 'Unknown', reason: 'DatabaseUnavailable' });
+    expect(programmedOf(service)).toMatchObject({ status: 'Unknown', reason: 'NotYetProgrammed' });
     await central.startNorthbound();
-    central.nbctl('ls-add', 'pods');
+    central.makeKubeOvn();
     await cluster.until('web', (candidate) => programmedOf(candidate)?.status === 'True');
     expect(vips()).toMatch(/192\.0\.2\.10:80=10\.16\.0\.2:8080/);
     await controller.stop();
@@ -110,7 +110,7 @@ suite('the controller and a real northbound database', () => {
   test('a restart deletes nothing that is still wanted, and takes away what went while nobody looked', async () => {
     central = new OvnCentral();
     await central.startNorthbound();
-    central.nbctl('ls-add', 'pods');
+    central.makeKubeOvn();
     await cluster.pool('a', ['192.0.2.10-192.0.2.20']);
     begin();
     for (const name of ['one', 'two', 'three', 'four']) {
@@ -138,7 +138,7 @@ suite('the controller and a real northbound database', () => {
   test('in full mode ClusterIPs are carried too, and addresses that others gave to their Services', async () => {
     central = new OvnCentral();
     await central.startNorthbound();
-    central.nbctl('ls-add', 'pods');
+    central.makeKubeOvn();
     begin('full');
     const other = await cluster.service('other', { spec: { loadBalancerClass: 'example.com/other' } });
     const status = { loadBalancer: { ingress: [{ ip: '203.0.113.5' }, { ip: '203.0.113.6', ipMode: 'Proxy' }] } };
