@@ -115,18 +115,21 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
    */
   async transact(transaction: Transaction<Tables>, options: { signal?: AbortSignal } = {}): Promise<TransactionResult> {
     const { signal } = options;
-    if (this.#schema !== undefined) transaction.encode(this.#schema);
+    // Whatever does not fit is found now, connected or not.
+    const checked = this.#schema;
+    const early = checked === undefined ? undefined : transaction.encode(checked);
     let session: Session;
     try {
-      session = await this.#connectedSession(signal);
-      await session.connection.writable(signal);
+      do {
+        session = await this.#connectedSession(signal);
+        await session.connection.writable(signal);
+      } while (session.connection.error !== undefined);
       signal?.throwIfAborted();
-      if (session.connection.error !== undefined) throw session.connection.error;
     } catch (thrown) {
       throw new TransactionError('not-sent', `nothing was sent: ${describeError(thrown)}`, { cause: thrown });
     }
     const { schema, status } = session;
-    const operations = transaction.encode(schema);
+    const operations = early !== undefined && schema === checked ? early : transaction.encode(schema);
     let reply: Json;
     try {
       reply = await session.connection.start('transact', [this.database, ...operations], {

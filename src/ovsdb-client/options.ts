@@ -32,7 +32,7 @@ export interface ConnectOptions<Tables extends TablesOf<Tables>> extends JsonStr
    * otherwise; `require` takes the leader only, and leaves a server that stops leading; `any` takes the first that works.
    */
   leader?: LeaderPreference;
-  /** How long one endpoint may take to answer before the next is tried, ms. Default 3000. */
+  /** How long one endpoint may take to answer before the next is tried, ms. Default 5000. */
   connectTimeoutMs?: number;
   /** After this much silence the server is asked for a sign of life, and given up after as much again, ms; 0 = never. Default 15000. */
   probeIntervalMs?: number;
@@ -75,7 +75,7 @@ export function resolveOptions<Tables extends TablesOf<Tables>>(options: Connect
       `endpoint ${formatEndpoint(ssl)} needs \`tls\`: CA, certificate and private key`,
     );
   }
-  const { connectTimeoutMs = 3000, probeIntervalMs = 15_000, backoff = { initialMs: 500, maximumMs: 8000 } } = options;
+  const { connectTimeoutMs = 5000, probeIntervalMs = 15_000, backoff = { initialMs: 500, maximumMs: 8000 } } = options;
   if (!(connectTimeoutMs > 0)) throw new OvsdbError('InvalidOptions', '`connectTimeoutMs` must be more than 0');
   if (!(probeIntervalMs >= 0)) throw new OvsdbError('InvalidOptions', '`probeIntervalMs` must be 0 or more');
   if (!(backoff.initialMs > 0 && backoff.maximumMs >= backoff.initialMs)) {

@@ -19,6 +19,7 @@ import {
   type RealServer,
   tearDown,
 } from '../ovsdb-client/real-server.ts';
+import { Relay } from '../ovsdb-client/relay.ts';
 
 jest.setTimeout(120_000);
 const scenarios = programsMissing === undefined ? describe : describe.skip;
@@ -114,22 +115,43 @@ scenarios('a RAFT cluster of three', () => {
   });
 
   test('more is written than the server remembers while the client is away: all of it is there after', async () => {
-    const client = await open();
-    const monitor = await client.monitor({ Log: true });
-    await put(client, 'old', 0);
-    const other = await open();
-    const away = client.events();
-    client.reconnect();
-    for (let i = 0; i < 300; i++) await put(other, `k${i}`, i);
-    await monitor.until(() => monitor.state.kind === 'live' && monitor.tables.Log.size === 301, {
-      signal: AbortSignal.timeout(20_000),
-    });
-    await away.return();
-    // Too far behind: a member that has compacted its history cannot resume.
-    for (const member of servers.members) await member.appctl('ovsdb-server/compact', 'Kinds').catch(() => '');
-    client.reconnect();
-    await monitor.until(() => monitor.state.kind === 'live', { signal: AbortSignal.timeout(20_000) });
-    expect(monitor.tables.Log.size).toBe(301);
+    const leader = await servers.leader();
+    const relay = await Relay.to(leader.socket);
+    try {
+      const client = await open({ endpoints: relay.endpoint });
+      const monitor = await client.monitor({ Log: true });
+      const other = await open();
+      const changes = monitor.changes();
+      await put(other, 'first', 0);
+      const resynced: boolean[] = [];
+      const seen = new Set<unknown>();
+      const reading = (async () => {
+        for await (const set of changes) {
+          resynced.push(set.resynced);
+          for (const change of set.tables.Log ?? []) if (change.kind === 'insert') seen.add(change.row.key);
+        }
+      })();
+      // Within its memory (100 transactions), then beyond it.
+      for (const [count, expected] of [
+        [50, false],
+        [300, true],
+      ] as const) {
+        relay.away = true;
+        await monitor.until(() => monitor.state.kind === 'stale', { signal: AbortSignal.timeout(10_000) });
+        resynced.length = 0;
+        for (let i = 0; i < count; i++) await put(other, `${count}-${i}`, i);
+        relay.away = false;
+        await monitor.live({ signal: AbortSignal.timeout(20_000) });
+        await eventually('the changes are read', () => resynced.length > 0);
+        expect(resynced.includes(true)).toBe(expected);
+      }
+      expect(monitor.tables.Log.size).toBe(351);
+      monitor.close();
+      await reading;
+      expect(seen.size).toBe(351);
+    } finally {
+      relay.close();
+    }
   });
 
   test('leadership moves: "require" follows it, "prefer" stays', async () => {

@@ -26,7 +26,13 @@ const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
 
 /** JSON text for the wire. `bigint` becomes an integer literal. The caller has already refused NUL and lone surrogates. */
 export function stringify(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? rawJson(String(item)) : item));
+  try {
+    return JSON.stringify(value);
+  } catch (thrown) {
+    // The engine refuses bigint. They are rare, and a function called for every value would make all others slow.
+    if (!(thrown instanceof TypeError)) throw thrown;
+    return JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? rawJson(String(item)) : item));
+  }
 }
 
 /** A short form of a value for messages: at most 80 characters. */

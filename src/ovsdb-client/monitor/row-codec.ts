@@ -58,11 +58,7 @@ export class RowCodec {
     return row;
   }
 
-  /** Names of the columns in which two rows differ. */
-  changedColumns(old: CachedRow, row: CachedRow): readonly string[] {
-    return this.columns.filter((name) => !sameValue(old[name], row[name]));
-  }
-
+  /** Whether two rows of these columns hold the same. */
   same(a: CachedRow, b: CachedRow): boolean {
     return this.columns.every((name) => sameValue(a[name], b[name]));
   }
