@@ -62,11 +62,11 @@ describe('deadline queue', () => {
 
 describe('rendezvous hashing', () => {
   const nodes = Array.from({ length: 10 }, (_, i) => `node-${i}`);
-  const order = (address: string, among: readonly string[]) =>
-    among.toSorted(
-      (a, b) => rendezvousWeight(hashText(address), hashText(b)) - rendezvousWeight(hashText(address), hashText(a)),
-    );
-  const addresses = Array.from({ length: 2_000 }, (_, i) => `192.0.${2 + (i >> 8)}.${i & 255}`);
+  const order = (address: string, among: readonly string[]) => {
+    const weights = new Map(among.map((name) => [name, rendezvousWeight(hashText(address), hashText(name))]));
+    return among.toSorted((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
+  };
+  const addresses = Array.from({ length: 1_000 }, (_, i) => `192.0.${2 + (i >> 8)}.${i & 255}`);
 
   test('spreads first places and second places evenly', () => {
     for (const place of [0, 1]) {
@@ -76,8 +76,8 @@ describe('rendezvous hashing', () => {
         counts.set(name, (counts.get(name) ?? 0) + 1);
       }
       for (const name of nodes) {
-        expect(counts.get(name)).toBeGreaterThan(140);
-        expect(counts.get(name)).toBeLessThan(260);
+        expect(counts.get(name)).toBeGreaterThan(65);
+        expect(counts.get(name)).toBeLessThan(140);
       }
     }
   });
