@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket, connect as tcpConnect } from 'n
 export class Relay {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #upstreams = new Set<Socket>();
   cutAfterBytes: number | undefined;
   blackHole = false;
   #away = false;
@@ -19,6 +20,7 @@ export class Relay {
       }
       if (this.blackHole) return;
       const upstream = tcpConnect({ path });
+      this.#upstreams.add(upstream);
       for (const socket of [client, upstream]) {
         this.#sockets.add(socket);
         socket.on('error', () => {});
@@ -51,6 +53,14 @@ export class Relay {
     const relay = new Relay(path);
     await new Promise<void>((resolve) => relay.#server.listen(0, '127.0.0.1', resolve));
     return relay;
+  }
+
+  /** Stops passing on what the server says, without a sign to either side. */
+  hold(value: boolean): void {
+    for (const socket of this.#upstreams) {
+      if (value) socket.pause();
+      else socket.resume();
+    }
   }
 
   /** While true, connections are cut and new ones end at once. */

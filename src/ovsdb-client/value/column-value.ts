@@ -199,7 +199,7 @@ export function encodeValue(column: ColumnSchema, value: unknown, resolve: Resol
 }
 
 function encodeSet(column: ColumnSchema, value: unknown, resolve: ResolveRow, complain: Complain): Json {
-  if (!isIterable(value)) throw complain('it is a set: give an array or another iterable');
+  if (!isIterable(value)) throw complain('it is a set: give an array or a Set');
   const seen = new Set<unknown>();
   const atoms: Json[] = [];
   for (const element of value) {

@@ -30,7 +30,7 @@ export type Input<Value> =
         | ReadonlyMap<InputAtom<Key>, InputAtom<Item>>
         | (Key extends string ? { readonly [key: string]: InputAtom<Item> } : never)
     : Value extends readonly (infer Element)[]
-      ? Iterable<InputAtom<Element>>
+      ? readonly InputAtom<Element>[] | ReadonlySet<InputAtom<Element>>
       : InputAtom<Value>;
 
 export type InputAtom<Value> = Value extends Uuid ? Uuid | InsertedRow : Value extends number ? Value | bigint : Value;
@@ -71,7 +71,7 @@ export type Arithmetic = '+=' | '-=' | '*=' | '/=' | '%=';
 
 type MutationValue<Value> =
   Value extends ReadonlyMap<infer Key, unknown>
-    ? readonly ['insert', Input<Value>] | readonly ['delete', Input<Value> | Iterable<Key>]
+    ? readonly ['insert', Input<Value>] | readonly ['delete', Input<Value> | readonly Key[] | ReadonlySet<Key>]
     : Value extends readonly (infer Element)[]
       ?
           | readonly ['insert' | 'delete', Input<Value>]
