@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Lab } from '../../lab/lab.ts';
 import { databaseSocket, transact } from '../../lab/ovn/northbound.ts';
 import { mapEntries, type OvsdbValue } from '../../lab/ovn/ovsdb.ts';
+import { waitFor } from '../../lab/processes.ts';
 
 /** A load balancer in the northbound database, read with Open vSwitch's own client. */
 export interface BalancerRow {
@@ -77,6 +78,19 @@ export class RowWatch {
     });
     await first.promise;
     return watch;
+  }
+
+  /** The first change after so many others that leaves the row with these backends. */
+  async carries(name: string, vips: Readonly<Record<string, string>>, after: number): Promise<RowChange> {
+    const wanted = JSON.stringify(vips);
+    let found: RowChange | undefined;
+    await waitFor(`row ${name}: ${wanted}`, 30_000, async () => {
+      found = this.changes
+        .slice(after)
+        .find((change) => change.name === name && JSON.stringify(change.vips) === wanted);
+      return found !== undefined;
+    });
+    return found as RowChange;
   }
 
   #take(line: string): void {
