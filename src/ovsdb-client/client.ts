@@ -65,7 +65,11 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
       },
       this.#stop.signal,
     ).catch((thrown: unknown) => {
-      if (!this.#stop.signal.aborted) options.logger?.error({ err: thrown }, 'session loop ended');
+      if (this.#stop.signal.aborted) return;
+      // A defect of ours: nobody shall wait for a connection that will never come.
+      options.logger?.error({ err: thrown }, 'the session loop ended');
+      this.#stop.abort(new OvsdbError('Closed', `the client stopped: ${describeError(thrown)}`, { cause: thrown }));
+      for (const monitor of [...this.#monitors]) monitor.close();
     });
   }
 
@@ -237,11 +241,9 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
 
   /** Ends everything: pending calls reject, monitors and locks close. Resolves when nothing is left running. */
   async close(): Promise<void> {
-    if (!this.#stop.signal.aborted) {
-      this.#stop.abort(new OvsdbError('Closed', 'the client was closed'));
-      for (const monitor of [...this.#monitors]) monitor.close();
-      for (const lock of [...this.#locks.values()]) await lock.release();
-    }
+    if (!this.#stop.signal.aborted) this.#stop.abort(new OvsdbError('Closed', 'the client was closed'));
+    for (const monitor of [...this.#monitors]) monitor.close();
+    for (const lock of [...this.#locks.values()]) await lock.release();
     await this.#running;
     if (this.#state.kind === 'closed') return;
     this.#emit({ type: 'closed' });
@@ -256,7 +258,7 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
   async #connectedSession(signal: AbortSignal | undefined): Promise<Session> {
     for (;;) {
       if (signal?.aborted) throw this.#waitFailure(signal);
-      if (this.#stop.signal.aborted) throw new OvsdbError('Closed', 'the client is closed');
+      if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
       if (this.#session !== undefined) return this.#session;
       const { promise, resolve } = Promise.withResolvers<void>();
       const wake = () => resolve();

@@ -1,9 +1,9 @@
 /**
  * A client for OVSDB servers: RFC 7047 and the extensions of Open vSwitch. See README.md for a runnable example.
  *
- *     const client = await connect({ endpoints: 'unix:/run/ovn/ovnnb_db.sock', database: 'OVN_Northbound' });
- *     const monitor = await client.monitor({ Logical_Switch: { columns: ['name'] } });
- *     for (const row of monitor.tables.Logical_Switch) console.log(row.name);
+ *     const client = await connect({ endpoints: 'unix:/run/openvswitch/db.sock', database: 'Open_vSwitch' });
+ *     const monitor = await client.monitor({ Bridge: { columns: ['name'] } });
+ *     for (const row of monitor.tables.Bridge) console.log(row.name);
  */
 export { Client, connect } from './client.ts';
 export {

@@ -430,6 +430,19 @@ describe('closing', () => {
   });
 });
 
+test('a defect in the session loop ends the client instead of leaving everybody waiting', async () => {
+  const server = new ScriptedServer();
+  const logged: string[] = [];
+  const note = (_fields: object, message: string) => void logged.push(message);
+  const logger = { debug: note, warn: note, error: note, info: () => undefined, child: () => logger };
+  const { client, clock } = await start(server, { logger });
+  clock.sleep = () => Promise.reject(new Error('a broken clock'));
+  server.last.stream.destroy();
+  await settle();
+  await expect(client.connected()).rejects.toThrow(/the client stopped: a broken clock/);
+  expect(logged).toContain('the session loop ended');
+});
+
 describe('other requests', () => {
   test('server id, databases, echo', async () => {
     const server = new ScriptedServer();

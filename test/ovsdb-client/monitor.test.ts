@@ -204,6 +204,23 @@ describe('a monitor', () => {
     expect(server.connections).toHaveLength(1);
   });
 
+  test('a full content that the server calls a continuation of nothing is a full content', async () => {
+    const { server, state, update } = serve({});
+    server.on('monitor_cond_since', () => [
+      true,
+      state.transaction,
+      { Item: Object.fromEntries(Object.entries(state.items).map(([uuid, row]) => [uuid, { insert: row }])) },
+    ]);
+    state.items = { [id(1)]: { name: 'a' }, [id(2)]: { name: 'b' } };
+    const { client } = await start(server);
+    const monitor = await client.monitor(selection);
+    state.items = { [id(2)]: { name: 'b' } };
+    update(id(0xa1), { [id(9)]: { delete: null } });
+    await settle();
+    expect(names(monitor)).toStrictEqual(['b']);
+    expect(monitor.state.kind).toBe('live');
+  });
+
   test.each<[string, Rows | string]>([
     ['of a table that was not asked for', 'Maker'],
     ['with a row that is no object', { [id(1)]: { insert: 'x' as never } }],

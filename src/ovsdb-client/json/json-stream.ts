@@ -5,7 +5,7 @@ import { StringReader } from './string-reader.ts';
 export interface JsonStreamLimits {
   /**
    * Largest message, in bytes of budget: each byte counts one, each array or object 32 more. Bounds the memory that a
-   * hostile peer can make us hold. Default 256 MiB.
+   * hostile peer can make us hold. Default 512 MiB.
    */
   maximumMessageBytes?: number;
   /** Deepest nesting. Default 128; OVSDB itself needs about a dozen. */
@@ -82,7 +82,7 @@ export class JsonStream {
   constructor(onMessage: (value: Json, bytes: number) => void, limits: JsonStreamLimits = {}, revive?: Revive) {
     this.#onMessage = onMessage;
     this.#revive = revive;
-    this.#maximumBytes = limits.maximumMessageBytes ?? 256 * 1024 * 1024;
+    this.#maximumBytes = limits.maximumMessageBytes ?? 512 * 1024 * 1024;
     this.#maximumDepth = limits.maximumDepth ?? 128;
   }
 

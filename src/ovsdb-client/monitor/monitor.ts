@@ -34,6 +34,9 @@ const methodsNewestFirst: readonly Method[] = ['monitor_cond_since', 'monitor_co
 /** Above this many changed rows of a table, the new content is built beside the old one instead of in place. */
 const STAGE_ABOVE = 1000;
 
+/** Servers answer before they update; a few that are late to it can be waited for. */
+const MAXIMUM_EARLY_UPDATES = 100;
+
 export interface MonitorOptions {
   database: string;
   wanted: ReadonlyMap<string, TableRequest>;
@@ -186,7 +189,7 @@ export class MonitorCore {
     const transaction = method === 'update3' ? params[1] : undefined;
     const json = (method === 'update3' ? params[2] : params[1]) ?? null;
     if (attachment.early !== undefined) {
-      if (attachment.early.length >= 10_000)
+      if (attachment.early.length >= MAXIMUM_EARLY_UPDATES)
         throw new OvsdbError('ProtocolError', 'the server sends updates but no reply to the monitor request');
       attachment.early.push({ method, json, transaction });
       return undefined;
