@@ -1,11 +1,12 @@
 import { describeError } from '../base/errors.ts';
-import { OvsdbError, ServerError, TransactionError } from './errors.ts';
+import { OvsdbError, TransactionError } from './errors.ts';
 import { isArray, type Json } from './json/json-value.ts';
 import { Lock } from './lock.ts';
 import { Monitor, type MonitoredRows, type MonitorSelection } from './monitor/live-monitor.ts';
 import { MonitorCore } from './monitor/monitor.ts';
 import type { TableRequest } from './monitor/request.ts';
-import { findTransactionError, TransactionResult } from './operations/result.ts';
+import type { TransactionResult } from './operations/result.ts';
+import { sendTransaction } from './operations/send.ts';
 import { Transaction } from './operations/transaction.ts';
 import { type ConnectOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import type { Work } from './rpc/connection.ts';
@@ -132,22 +133,9 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
     } catch (thrown) {
       throw new TransactionError('not-sent', `nothing was sent: ${describeError(thrown)}`, { cause: thrown });
     }
-    const { schema, status } = session;
+    const { schema } = session;
     const operations = early !== undefined && schema === checked ? early : transaction.encode(schema);
-    let reply: Json;
-    try {
-      reply = await session.connection.start('transact', [this.database, ...operations], {
-        signal,
-        cancelOnAbort: true,
-      });
-    } catch (thrown) {
-      throw failedTransaction(thrown);
-    }
-    if (!isArray(reply))
-      throw new TransactionError('unknown', 'the server answered something that is not a list of results');
-    const error = findTransactionError(reply, operations, status.model !== 'standalone');
-    if (error !== undefined) throw error;
-    return new TransactionResult(schema, reply);
+    return sendTransaction(session, this.database, operations, signal);
   }
 
   /**
@@ -393,27 +381,4 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
       );
     }
   }
-}
-
-// Errors in reply to the whole request for which the server is known to have done nothing.
-const requestRefusals: readonly string[] = [
-  'unknown database',
-  'syntax error',
-  'unknown method',
-  'permission error',
-  'not allowed',
-];
-
-function failedTransaction(thrown: unknown): TransactionError {
-  if (thrown instanceof ServerError) {
-    const outcome = requestRefusals.includes(thrown.error) ? 'refused' : 'unknown';
-    return new TransactionError(outcome, thrown.message, {
-      error: thrown.error,
-      details: thrown.details,
-      cause: thrown,
-    });
-  }
-  return new TransactionError('unknown', `it may or may not have been committed: ${describeError(thrown)}`, {
-    cause: thrown,
-  });
 }

@@ -1,5 +1,13 @@
 import { OvsdbError } from '../errors.ts';
 import type { Json, JsonObject } from './json-value.ts';
+import {
+  isNumberByte,
+  isWordByte,
+  MAXIMUM_NUMBER_BYTES,
+  MAXIMUM_WORD_BYTES,
+  parseNumber,
+  parseWord,
+} from './scalar-token.ts';
 import { StringReader } from './string-reader.ts';
 
 export interface JsonStreamLimits {
@@ -40,7 +48,6 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const CONTAINER_COST = 32;
-const MAXIMUM_NUMBER_BYTES = 400;
 
 type JsonMembers = { [key: string]: Json };
 
@@ -276,7 +283,7 @@ export class JsonStream {
         // Up to 15 digits without a leading zero are exact and need no second look.
         const length = at - start;
         if (digitsOnly && length <= 15 && (length === 1 || chunk[start] !== 0x30)) this.#add(value);
-        else this.#add(this.#parseNumber(chunk.toString('latin1', start, at)));
+        else this.#add(parseNumber(chunk.toString('latin1', start, at)));
         return at;
       }
     }
@@ -288,11 +295,11 @@ export class JsonStream {
   #word(chunk: Buffer, start: number): number {
     let at = start;
     while (at < chunk.length && (chunk[at] as number) >= 0x61 && (chunk[at] as number) <= 0x7a) at += 1;
-    if (at - start > 5) this.#unexpected(chunk[start] as number);
+    if (at - start > MAXIMUM_WORD_BYTES) this.#unexpected(chunk[start] as number);
     if (at === chunk.length) {
       this.#token = IN_WORD;
       this.#keep(chunk, start, at);
-    } else this.#add(this.#parseWord(chunk.toString('latin1', start, at)));
+    } else this.#add(parseWord(chunk.toString('latin1', start, at)));
     return at;
   }
 
@@ -340,12 +347,13 @@ export class JsonStream {
     if (at === length) {
       this.#joinParts();
       const size = this.#tokenParts[0]?.length ?? 0;
-      if (size > (this.#token === IN_NUMBER ? MAXIMUM_NUMBER_BYTES : 5)) this.#unexpected(chunk[at - 1] as number);
+      if (size > (this.#token === IN_NUMBER ? MAXIMUM_NUMBER_BYTES : MAXIMUM_WORD_BYTES))
+        this.#unexpected(chunk[at - 1] as number);
       return at;
     }
     const isNumber = this.#token === IN_NUMBER;
     const text = this.#takeToken().toString('latin1');
-    this.#add(isNumber ? this.#parseNumber(text) : this.#parseWord(text));
+    this.#add(isNumber ? parseNumber(text) : parseWord(text));
     return at;
   }
 
@@ -358,27 +366,6 @@ export class JsonStream {
       if (previous.length > last.length * 2 && previous.length > 64) break;
       parts.splice(-2, 2, Buffer.concat([previous, last]));
     }
-  }
-
-  #parseNumber(text: string): number | bigint {
-    if (text.length > MAXIMUM_NUMBER_BYTES || !/^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/.test(text)) {
-      throw new OvsdbError(
-        'ProtocolError',
-        `the peer sent ${JSON.stringify(text.slice(0, 40))} where a number belongs`,
-      );
-    }
-    const value = Number(text);
-    if (Number.isSafeInteger(value)) return value;
-    if (/^-?\d+$/.test(text)) return BigInt(text);
-    // ovsdb-server rounds to 15 digits, which can carry the largest double beyond itself.
-    return Number.isFinite(value) ? value : Math.sign(value) * Number.MAX_VALUE;
-  }
-
-  #parseWord(text: string): boolean | null {
-    if (text === 'true') return true;
-    if (text === 'false') return false;
-    if (text === 'null') return null;
-    throw new OvsdbError('ProtocolError', `the peer sent the word ${JSON.stringify(text)}, which is not JSON`);
   }
 
   #unexpected(byte: number): never {
@@ -398,14 +385,4 @@ function takeElements(elements: Json[], start: number): Json[] {
   const taken = elements.slice(start);
   elements.length = start;
   return taken;
-}
-
-function isNumberByte(byte: number): boolean {
-  return (
-    (byte >= 0x30 && byte <= 0x39) || byte === 0x2d || byte === 0x2b || byte === 0x2e || byte === 0x65 || byte === 0x45
-  );
-}
-
-function isWordByte(byte: number): boolean {
-  return byte >= 0x61 && byte <= 0x7a;
 }

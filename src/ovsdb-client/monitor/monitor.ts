@@ -1,17 +1,18 @@
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
-import { OvsdbError, ServerError } from '../errors.ts';
-import { abbreviate, isArray, type Json } from '../json/json-value.ts';
+import { OvsdbError } from '../errors.ts';
+import { abbreviate, type Json } from '../json/json-value.ts';
 import type { RpcConnection, Work } from '../rpc/connection.ts';
 import { type DatabaseSchema, tableOf } from '../schema/schema.ts';
 import { isUuid, type Uuid, zeroUuid } from '../value/uuid.ts';
 import type { Change } from './change.ts';
 import { ChangeFeed } from './change-feed.ts';
+import { type ContentReply, type MonitorMethod, requestContent } from './content-request.ts';
 import { encodeAnyOf, type MissingElement, type MonitorPlan, planMonitor, type TableRequest } from './request.ts';
 import type { CachedRow } from './row-codec.ts';
 import type { RowRevival } from './row-revival.ts';
 import { TableStore } from './table-store.ts';
-import { CacheDivergence, type ReadTable, readContent, readUpdate, type UpdateFormat } from './table-updates.ts';
+import { CacheDivergence, type ReadTable, readContent, readUpdate } from './table-updates.ts';
 
 /**
  * How current a monitor's tables are.
@@ -26,10 +27,6 @@ export type MonitorState =
   | { readonly kind: 'live' }
   | { readonly kind: 'stale'; readonly reason: string }
   | { readonly kind: 'closed' };
-
-type Method = 'monitor' | 'monitor_cond' | 'monitor_cond_since';
-
-const methodsNewestFirst: readonly Method[] = ['monitor_cond_since', 'monitor_cond', 'monitor'];
 
 /** Above this many changed rows of a table, the new content is built beside the old one instead of in place. */
 const STAGE_ABOVE = 1000;
@@ -59,7 +56,7 @@ interface Attachment extends MonitorSession {
   /** The `<json-value>` that names this monitor on this connection. */
   id: string;
   plan: MonitorPlan;
-  method: Method;
+  method: MonitorMethod;
   /** Updates that came before the reply to the request. */
   early: { method: string; json: Json; transaction: Json | undefined }[] | undefined;
   divergences: number;
@@ -240,58 +237,34 @@ export class MonitorCore {
     for (const codec of attachment?.plan.codecs.values() ?? []) attachment?.revival.delete(codec);
   }
 
-  async #request(attachment: Attachment, since: Uuid): Promise<void> {
-    for (const method of methodsNewestFirst) {
-      attachment.id = attachment.newMonitorId();
+  #request(attachment: Attachment, since: Uuid): Promise<void> {
+    attachment.early = [];
+    const newId = (method: MonitorMethod) => {
       attachment.method = method;
-      attachment.early = [];
-      const requests = attachment.plan.requests;
-      const params: unknown[] = [this.#options.database, attachment.id, requests];
-      if (method === 'monitor_cond_since') params.push(since);
-      if (method === 'monitor') refuseConditions(requests);
-      try {
-        await attachment.connection.call(method, params, {
-          onResult: (result) => this.#reply(attachment, method, since, result),
-        });
-        return;
-      } catch (thrown) {
-        if (!(thrown instanceof ServerError) || thrown.error !== 'unknown method' || method === 'monitor') throw thrown;
-      }
-    }
+      attachment.id = attachment.newMonitorId();
+      return attachment.id;
+    };
+    const { connection, plan } = attachment;
+    return requestContent(connection, this.#options.database, plan.requests, since, newId, (reply) =>
+      this.#reply(attachment, reply),
+    );
   }
 
-  *#reply(attachment: Attachment, method: Method, since: Uuid, result: Json): Work {
+  *#reply(attachment: Attachment, { resumed, transaction, updates, format }: ContentReply): Work {
     if (this.#attachment !== attachment) return;
-    let json = result;
-    let resumed = false;
-    let transaction: Uuid = zeroUuid;
-    if (method === 'monitor_cond_since') {
-      // [<found>, <last-txn-id>, <table-updates2>]; the id counts even when nothing was found.
-      if (!isArray(result) || result.length !== 3 || typeof result[0] !== 'boolean' || !isUuid(result[1])) {
-        throw new OvsdbError('ProtocolError', `monitor_cond_since was answered with ${abbreviate(result)}`);
-      }
-      resumed = result[0] && since !== zeroUuid;
-      transaction = result[1];
-      json = result[2] ?? null;
-    }
-    const format: UpdateFormat = method === 'monitor' ? 1 : 2;
-    const sameShape = this.#fingerprint === attachment.plan.fingerprint;
     const tables = this.#readTables(attachment);
+    const sameShape = this.#fingerprint === attachment.plan.fingerprint;
+    const becomeLive = () => {
+      this.#lastTransaction = transaction;
+      this.#fingerprint = attachment.plan.fingerprint;
+      this.#state = { kind: 'live' };
+    };
     try {
       const changes = resumed
-        ? yield* readUpdate(json, format, tables)
-        : yield* readContent(json, format, tables, sameShape);
+        ? yield* readUpdate(updates, format, tables)
+        : yield* readContent(updates, format, tables, sameShape);
       if (!resumed) this.#addVanishedTables(attachment, changes);
-      yield* this.#commit(
-        attachment,
-        changes,
-        () => {
-          this.#lastTransaction = transaction;
-          this.#fingerprint = attachment.plan.fingerprint;
-          this.#state = { kind: 'live' };
-        },
-        !resumed,
-      );
+      yield* this.#commit(attachment, changes, becomeLive, !resumed);
     } catch (thrown) {
       if (!(thrown instanceof CacheDivergence)) throw thrown;
       this.#resync(attachment, thrown);
@@ -309,14 +282,10 @@ export class MonitorCore {
     }
     try {
       const changes = yield* readUpdate(json, method === 'update' ? 1 : 2, this.#readTables(attachment));
-      yield* this.#commit(
-        attachment,
-        changes,
-        () => {
-          if (transaction !== undefined) this.#lastTransaction = transaction;
-        },
-        false,
-      );
+      const remember = () => {
+        if (transaction !== undefined) this.#lastTransaction = transaction;
+      };
+      yield* this.#commit(attachment, changes, remember, false);
     } catch (thrown) {
       if (!(thrown instanceof CacheDivergence)) throw thrown;
       this.#resync(attachment, thrown);
@@ -396,17 +365,6 @@ export class MonitorCore {
       } catch (thrown) {
         this.#options.logger?.error({ err: thrown }, 'a listener of a monitor threw');
       }
-    }
-  }
-}
-
-function refuseConditions(requests: MonitorPlan['requests']): void {
-  for (const [table, [request]] of Object.entries(requests)) {
-    if (request !== null && typeof request === 'object' && 'where' in request) {
-      throw new OvsdbError(
-        'ServerError',
-        `this server does not know conditional monitors, which table ${table} asks for`,
-      );
     }
   }
 }
