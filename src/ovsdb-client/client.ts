@@ -4,6 +4,7 @@ import { isArray, type Json } from './json/json-value.ts';
 import { Lock } from './lock.ts';
 import { Monitor, type MonitoredRows, type MonitorSelection } from './monitor/live-monitor.ts';
 import { MonitorCore } from './monitor/monitor.ts';
+import { checkOwnWrites } from './monitor/own-writes.ts';
 import type { TableRequest } from './monitor/request.ts';
 import type { TransactionResult } from './operations/result.ts';
 import { sendTransaction } from './operations/send.ts';
@@ -135,7 +136,11 @@ export class Client<Tables extends TablesOf<Tables> = UntypedTables> {
     }
     const { schema } = session;
     const operations = early !== undefined && schema === checked ? early : transaction.encode(schema);
-    return sendTransaction(session, this.database, operations, signal);
+    const result = await sendTransaction(session, this.database, operations, signal);
+    checkOwnWrites(session.connection, schema, transaction.lasting, result, [...this.#monitors]).catch(() => {
+      // The connection ended: the monitors start again anyway.
+    });
+    return result;
   }
 
   /**

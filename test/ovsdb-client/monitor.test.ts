@@ -204,6 +204,38 @@ describe('a monitor', () => {
     expect(server.connections).toHaveLength(1);
   });
 
+  test('that does not show what this client has inserted is not believed: a server may forget monitors', async () => {
+    const { server, state, update, requests } = serve({ [id(1)]: { name: 'a' } });
+    let told = true;
+    let n = 1;
+    server.on('transact', ([, operation]) => {
+      n += 1;
+      const { row } = operation as { row: { name: string } };
+      state.items = { ...state.items, [id(n)]: { name: row.name } };
+      state.transaction = id(0xb0 + n);
+      if (told) update(state.transaction, { [id(n)]: { insert: { name: row.name } } });
+      return [{ uuid: ['uuid', id(n)] }];
+    });
+    const { client } = await start(server);
+    const monitor = await client.monitor(selection);
+    const insert = async (name: string) => {
+      const tx = client.transaction();
+      tx.insert('Item', { name, sizes: [1] });
+      await client.transact(tx);
+      await settle();
+    };
+    await insert('told');
+    expect(requests()).toHaveLength(1);
+    told = false;
+    await insert('untold');
+    expect(names(monitor)).toStrictEqual(['a', 'told', 'untold']);
+    expect(requests()).toHaveLength(2);
+    // Once is enough: the row may also be gone because somebody deleted it at once.
+    await insert('deleted by another');
+    expect(requests()).toHaveLength(2);
+    expect(server.connections).toHaveLength(1);
+  });
+
   test('a full content that the server calls a continuation of nothing is a full content', async () => {
     const { server, state, update } = serve({});
     server.on('monitor_cond_since', () => [

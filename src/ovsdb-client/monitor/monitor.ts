@@ -60,6 +60,8 @@ interface Attachment extends MonitorSession {
   /** Updates that came before the reply to the request. */
   early: { method: string; json: Json; transaction: Json | undefined }[] | undefined;
   divergences: number;
+  /** Our own writes did not show, and everything was read again for that. Done once for a connection. */
+  distrusted: boolean;
   /** Resolves when the request has been answered, or there is no use in waiting. */
   answered: PromiseWithResolvers<void>;
 }
@@ -147,6 +149,7 @@ export class MonitorCore {
       method: 'monitor_cond_since',
       early: undefined,
       divergences: 0,
+      distrusted: false,
       answered: Promise.withResolvers<void>(),
     };
     this.#leave();
@@ -192,6 +195,22 @@ export class MonitorCore {
       return undefined;
     }
     return this.#update(attachment, method, json, transaction);
+  }
+
+  /** Whether this monitor is live on the connection and lacks a row of the table that it ought to show. */
+  lacks(connection: RpcConnection, table: string, uuid: Uuid): boolean {
+    const attachment = this.#attachment;
+    if (attachment?.connection !== connection || this.#state.kind !== 'live' || attachment.distrusted) return false;
+    const shows = attachment.plan.codecs.has(table) && this.#wanted.get(table)?.anyOf === undefined;
+    return shows && this.stores.get(table)?.rows.has(uuid) === false;
+  }
+
+  /** The server does not tell this monitor what it should: reads everything again. */
+  distrust(table: string, uuid: Uuid): void {
+    const attachment = this.#attachment;
+    if (attachment === undefined) return;
+    attachment.distrusted = true;
+    this.#resync(attachment, new CacheDivergence(table, uuid, 'was inserted by this client and is not reported'));
   }
 
   /** The server gave the monitor up (the database was converted or removed): the tables are no longer current. */

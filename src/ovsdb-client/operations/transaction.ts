@@ -44,7 +44,8 @@ type Operation = (schema: DatabaseSchema, resolve: ResolveRow) => Json;
  */
 export class Transaction<Tables extends TablesOf<Tables> = UntypedTables> {
   readonly #operations: Operation[] = [];
-  #names = 0;
+  readonly #inserted: InsertedRow[] = [];
+  readonly #deletedFrom = new Set<string>();
 
   /** Number of operations so far. */
   get size(): number {
@@ -61,7 +62,8 @@ export class Transaction<Tables extends TablesOf<Tables> = UntypedTables> {
     row: NewRow<Tables[Table]>,
     options: { uuid?: Uuid } = {},
   ): InsertedRow {
-    const inserted = new InsertedRow(this, table, `row${this.#names++}`, this.#operations.length);
+    const inserted = new InsertedRow(this, table, `row${this.#inserted.length}`, this.#operations.length);
+    this.#inserted.push(inserted);
     this.#operations.push((schema, resolve) => ({
       op: 'insert',
       table,
@@ -109,6 +111,7 @@ export class Transaction<Tables extends TablesOf<Tables> = UntypedTables> {
 
   /** Deletes the rows that match. */
   delete<Table extends TableName<Tables>>(table: Table, where: Where<Tables[Table]>): CountedOperation {
+    this.#deletedFrom.add(table);
     return this.#counted((schema, resolve) => ({
       op: 'delete',
       table,
@@ -186,6 +189,11 @@ export class Transaction<Tables extends TablesOf<Tables> = UntypedTables> {
   /** Asks the server to answer only when the transaction is on its disk. */
   commitDurably(): void {
     this.#operations.push(() => ({ op: 'commit', durable: true }));
+  }
+
+  /** The rows that will be there once this is committed: inserted, and not deleted by the same transaction. */
+  get lasting(): readonly InsertedRow[] {
+    return this.#inserted.filter((row) => !this.#deletedFrom.has(row.table));
   }
 
   /** The operations as RFC 7047 writes them. Throws OvsdbError when one does not fit the schema. */
