@@ -104,6 +104,6 @@ test('100,000 mutated messages, in chunks of any size: each is understood or ref
     'treat-as-withdraw',
     'session-reset',
   ]) {
-    expect([outcome, (outcomes.get(outcome) ?? 0) > 100]).toEqual([outcome, true]);
+    expect([outcome, (outcomes.get(outcome) ?? 0) > 50]).toEqual([outcome, true]);
   }
 });
