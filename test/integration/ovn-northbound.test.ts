@@ -382,7 +382,7 @@ function many(count: number): OvnService[] {
         () => central.names('load_balancer').length,
         (count) => count === 100,
       );
-      expect(northbound.status()).toMatchObject({ mode: 'full', state: 'waiting' });
+      expect(northbound.status()).toMatchObject({ mode: 'external', state: 'waiting' });
       expect(northbound.programming('default/s1')).toEqual({ kind: 'pending' });
       central.makeKubeOvn();
       await eventually(
