@@ -1,7 +1,16 @@
 import { Backoff, type Clock, describeError, type Logger, type Timer } from '../base/index.ts';
 import { buildConfig, type Config } from '../config/index.ts';
 import { Allocator, type Decision, type PoolUsage } from '../ipam/index.ts';
-import { allSynced, type KubeClient, priorities, resources, type Service, WorkQueue } from '../kube/index.ts';
+import {
+  allSynced,
+  type KubeClient,
+  type ObjectReference,
+  priorities,
+  referenceTo,
+  resources,
+  type Service,
+  WorkQueue,
+} from '../kube/index.ts';
 import type { Address } from '../net/index.ts';
 import { ingressOf, isOurs, type ServiceClass } from '../service/index.ts';
 import { type ControllerCaches, projectService } from './controller-caches.ts';
@@ -21,8 +30,8 @@ export interface LeaderTermOptions {
   northbound: NorthboundPort;
   /** Whether OVN also carries the addresses that other implementations gave to their Services. */
   carriesForeign: boolean;
-  /** Tells people about a Service; must not block or throw. */
-  announce(service: Service, announcement: Announcement): void;
+  /** Tells people about an object; must not block or throw. */
+  announce(about: ObjectReference, announcement: Announcement): void;
   clock: Clock;
   logger: Logger;
   /** Throws when this process does not lead any more; called before each write. */
@@ -82,6 +91,7 @@ export class LeaderTerm {
       clock,
       logger,
       guard,
+      announce,
       state: () => ({ config: this.#config, usage: this.#allocator.usage() }),
     });
     this.#reconciler = new ServiceReconciler({
@@ -91,7 +101,7 @@ export class LeaderTerm {
       serviceClass,
       clock,
       guard,
-      announce,
+      announce: (service, announcement) => announce(referenceTo(resources.services, service), announcement),
       programming: (service, decision, signal) => this.#judge(service, decision, signal),
       onChange: (change) => this.#onChange(change),
     });

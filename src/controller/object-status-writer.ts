@@ -1,10 +1,19 @@
 import { type Clock, describeError, type Logger } from '../base/index.ts';
 import type { Config } from '../config/index.ts';
 import type { PoolUsage } from '../ipam/index.ts';
-import { isKubeError, type KubeClient, type KubeObject, kubeTime, type Resource } from '../kube/index.ts';
+import {
+  isKubeError,
+  type KubeClient,
+  type KubeObject,
+  kubeTime,
+  type ObjectReference,
+  type Resource,
+  referenceTo,
+} from '../kube/index.ts';
 import { type ControllerCaches, ipAddressPools, l2Advertisements } from './controller-caches.ts';
 import { LatestObjects } from './latest-objects.ts';
-import { advertisementStatus, poolStatus } from './object-statuses.ts';
+import { advertisementStatus, poolStatus, readyNews } from './object-statuses.ts';
+import type { Announcement } from './service-changes.ts';
 
 export interface ObjectStatusWriterOptions {
   client: Pick<KubeClient, 'patch'>;
@@ -13,6 +22,8 @@ export interface ObjectStatusWriterOptions {
   logger: Logger;
   /** Throws when this process does not lead any more; called before each write. */
   guard(): void;
+  /** Tells people about an object; must not block or throw. */
+  announce(about: ObjectReference, announcement: Announcement): void;
   /** What the statuses are made from, read when they are written. */
   state(): { config: Config; usage: readonly PoolUsage[] };
   /** Least time between two writes to one object, ms. Default 1000. */
@@ -89,11 +100,11 @@ export class ObjectStatusWriter {
   async #write<T extends KubeObject>(
     resource: Resource<T>,
     latest: LatestObjects<KubeObject>,
-    object: KubeObject,
-    status: unknown,
+    object: KubeObject & { status?: { conditions?: unknown } | undefined },
+    status: { conditions?: unknown },
     signal: AbortSignal,
   ): Promise<void> {
-    const { client, logger, guard } = this.#options;
+    const { client, logger, guard, announce } = this.#options;
     const { name, resourceVersion } = object.metadata;
     try {
       guard();
@@ -105,6 +116,8 @@ export class ObjectStatusWriter {
           { type: 'merge', subresource: 'status', body, signal, timeoutMs: 8_000 },
         ),
       );
+      const news = readyNews(object.status, status);
+      if (news) announce(referenceTo(resource, object), news);
     } catch (thrown) {
       if (signal.aborted || isKubeError(thrown, 'NotFound')) return;
       this.#dirty = true;

@@ -2,6 +2,7 @@ import { conditionTypes, type IPAddressPool, type L2Advertisement } from '../api
 import type { L2Announcement, Pool, Problem } from '../config/index.ts';
 import type { PoolUsage } from '../ipam/index.ts';
 import { type Condition, type DesiredCondition, ensureCondition, type KubeObject } from '../kube/index.ts';
+import type { Announcement } from './service-changes.ts';
 
 /** The status of a pool as it should be; undefined when it is so already. */
 export function poolStatus(
@@ -32,6 +33,20 @@ export function advertisementStatus(
   const before = object.status?.conditions;
   const { conditions, changed } = ready(object, before, advertisement.problems, 'in use as written', now);
   return changed ? { conditions } : undefined;
+}
+
+/** What to tell people about a new status: a problem, or the end of one. That a new object is well is no news. */
+export function readyNews(
+  before: { conditions?: unknown } | undefined,
+  after: { conditions?: unknown },
+): Announcement | undefined {
+  const [old, next] = [before, after].map((status) =>
+    ((status?.conditions ?? []) as Condition[]).find(({ type }) => type === conditionTypes.ready),
+  );
+  if (!next || (old?.reason === next.reason && old.message === next.message)) return undefined;
+  const isWell = next.status === 'True';
+  if (isWell && old?.status !== 'False') return undefined;
+  return { type: isWell ? 'Normal' : 'Warning', reason: next.reason, note: next.message };
 }
 
 function ready(

@@ -20,8 +20,6 @@ import {
   LeaderElection,
   type LeaderElectionOptions,
   type Leadership,
-  referenceTo,
-  resources,
 } from '../kube/index.ts';
 import { type ControllerCaches, controllerCaches } from './controller-caches.ts';
 import { registerControllerMetrics } from './controller-metrics.ts';
@@ -103,8 +101,9 @@ export async function runController(
       serviceClass: options,
       northbound,
       carriesForeign: options.ovn.mode === 'full',
-      announce: (service, { type, reason, note }) => {
-        events.record(referenceTo(resources.services, service), { type, reason, action: 'AssignAddress', note });
+      announce: (about, { type, reason, note }) => {
+        const action = about.kind === 'Service' ? 'AssignAddress' : 'CheckConfiguration';
+        events.record(about, { type, reason, action, note });
       },
       clock,
       logger,

@@ -20,6 +20,7 @@ function setUp(pools: IPAddressPool[], advertisements: KubeObject[] = []) {
   );
   const writes: Write[] = [];
   const failures: Error[] = [];
+  const told: string[] = [];
   let version = 1;
   const config = buildConfig({ ipAddressPools: pools, l2Advertisements: advertisements as never });
   const allocator = new Allocator();
@@ -43,6 +44,7 @@ function setUp(pools: IPAddressPool[], advertisements: KubeObject[] = []) {
     clock,
     logger: silentLogger,
     guard() {},
+    announce: ({ kind, name }, { type, reason }) => void told.push(`${type} ${kind} ${name} ${reason}`),
     state: () => ({ config, usage: allocator.usage() }),
   });
   const stop = new AbortController();
@@ -50,6 +52,7 @@ function setUp(pools: IPAddressPool[], advertisements: KubeObject[] = []) {
   return {
     clock,
     writes,
+    told,
     failures,
     allocator,
     writer,
@@ -116,8 +119,29 @@ describe('the status of pools', () => {
     await end();
   });
 
+  test('a problem is told once, its end too, and that all is well from the start is not', async () => {
+    const pools = [pool('a', ['192.0.2.9-192.0.2.1']), pool('b', ['192.0.2.20'])];
+    const { clock, told, writer, allocator, end } = setUp(pools);
+    writer.touch();
+    await clock.advance(2_000);
+    allocator.allocate('s', request);
+    writer.touch();
+    await clock.advance(2_000);
+    expect(told).toEqual(['Warning IPAddressPool a InvalidRange']);
+    await end();
+
+    const bad = [
+      { type: 'Ready', status: 'False' as const, reason: 'OverlapsPool', message: 'x', lastTransitionTime: '' },
+    ];
+    const healed = setUp([{ ...pool('c', ['192.0.2.30']), status: { conditions: bad } }]);
+    healed.writer.touch();
+    await healed.clock.advance(1);
+    expect(healed.told).toEqual(['Normal IPAddressPool c Valid']);
+    await healed.end();
+  });
+
   test('a write that fails is made again', async () => {
-    const { clock, writes, failures, writer, end } = setUp(
+    const { clock, writes, told, failures, writer, end } = setUp(
       [pool('a', ['192.0.2.1'])],
       [{ metadata: { name: 'l2', generation: 1 }, spec: { ipAddressPools: ['nope'] } } as KubeObject],
     );
@@ -130,6 +154,7 @@ describe('the status of pools', () => {
       ['a', 'Valid'],
       ['l2', 'UnknownPool'],
     ]);
+    expect(told).toEqual(['Warning L2Advertisement l2 UnknownPool']);
     await end();
   });
 
