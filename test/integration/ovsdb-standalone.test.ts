@@ -1,3 +1,4 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
@@ -672,5 +673,25 @@ scenarios('a standalone ovsdb-server', () => {
       });
       await expect(ovsdbClient('dump')).rejects.toMatchObject({ code: 2 });
     });
+  });
+
+  test('the example of the README runs as it stands', async () => {
+    const own = await standalone('/usr/share/openvswitch/vswitch.ovsschema');
+    try {
+      await output('ovs-vsctl', `--db=${own.endpoint}`, '--no-wait', '--', 'init', '--', 'add-br', 'br0');
+      const library = join(import.meta.dirname, '../../src/ovsdb-client');
+      const readme = await readFile(join(library, 'README.md'), 'utf8');
+      const example = /```ts\n(import \{ connect[\s\S]*?)```/.exec(readme)?.[1] ?? '';
+      const file = join(own.directory, 'example.mts');
+      await writeFile(
+        file,
+        example.replace('ovenbird/ovsdb-client', join(library, 'index.ts')).replace(/unix:[^']*/, own.endpoint),
+      );
+      const [first, ...changes] = (await output(process.execPath, file)).trim().split('\n');
+      expect(first).toMatch(/^[0-9a-f-]{36} \[/);
+      expect(changes.filter((line) => line.startsWith('insert '))).toHaveLength(2);
+    } finally {
+      await tearDown(own);
+    }
   });
 });

@@ -177,6 +177,25 @@ describe('a transaction', () => {
     expect(() => wrong.encode(schema)).toThrow(/Item\.maker: it refers to rows of Maker, not of Item/);
   });
 
+  test('a new row without a reference that must exist is refused', () => {
+    const owing = parseSchema({
+      name: 'Owing',
+      version: '1',
+      tables: {
+        Port: {
+          columns: { interfaces: { type: { key: { type: 'uuid', refTable: 'Interface' }, min: 1, max: 'unlimited' } } },
+        },
+        Interface: { columns: { name: { type: 'string' } } },
+      },
+    });
+    const tx = new Transaction();
+    tx.insert('Port', {});
+    expect(() => tx.encode(owing)).toThrow(/Port\.interfaces: a new row must refer to a row of Interface here/);
+    const good = new Transaction();
+    good.insert('Port', { interfaces: [good.insert('Interface', { name: 'i' })] });
+    expect(good.encode(owing)).toHaveLength(2);
+  });
+
   test('a row may be referred to before it is inserted', () => {
     const tx = new Transaction();
     const later = tx.insert('Item', { sizes });

@@ -26,6 +26,17 @@ export function encodeRow(context: EncodeContext, row: object): Json {
   return result;
 }
 
+/** `<row>` of an insert. A reference that must exist has no usable default: it has to be given. */
+export function encodeNewRow(context: EncodeContext, row: object): Json {
+  for (const column of context.table.columns.values()) {
+    const isOwed = column.min > 0 && column.key.refType === 'strong';
+    if (isOwed && (row as Readonly<Record<string, unknown>>)[column.name] === undefined) {
+      throw complainAbout(context.table, column.name)(`a new row must refer to a row of ${column.key.refTable} here`);
+    }
+  }
+  return encodeRow(context, row);
+}
+
 /** `<condition>*`: all must hold. */
 export function encodeWhere(context: EncodeContext, where: unknown): Json {
   if (where === everyRow) return [];

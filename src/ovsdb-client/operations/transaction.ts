@@ -15,7 +15,7 @@ import type {
   Where,
 } from '../value/row-types.ts';
 import type { Uuid } from '../value/uuid.ts';
-import { encodeColumns, encodeMutation, encodeRow, encodeWhere } from './encode.ts';
+import { encodeColumns, encodeMutation, encodeNewRow, encodeRow, encodeWhere } from './encode.ts';
 
 /** Stands for an operation that reports how many rows it concerned. */
 export interface CountedOperation {
@@ -67,7 +67,7 @@ export class Transaction<Tables extends TablesOf<Tables> = UntypedTables> {
     this.#operations.push((schema, resolve) => ({
       op: 'insert',
       table,
-      row: encodeRow({ table: tableOf(schema, table), resolve }, row),
+      row: encodeNewRow({ table: tableOf(schema, table), resolve }, row),
       'uuid-name': inserted.name,
       ...(options.uuid !== undefined && { uuid: options.uuid }),
     }));
