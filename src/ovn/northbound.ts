@@ -33,7 +33,10 @@ export interface NorthboundOptions {
   clusterId: string;
   mode: RequestedMode;
   topology?: Partial<TopologyOptions>;
-  /** Shortest time from one look to the next, in which changes gather, ms. Default 50. */
+  /**
+   * Shortest time from one look to the next, in which changes gather, ms. Default 50. A few looks a second are made at
+   * once, so that a single change is not kept waiting.
+   */
   gatherMs?: number;
   /** When more than half of the rows would go, they go only if that still holds after this time, ms. Default 15000. */
   confirmDeletionMs?: number;
@@ -44,6 +47,9 @@ export interface NorthboundOptions {
   /** See DesiredRowsInput. */
   nodePortVipLimit?: number;
 }
+
+/** Looks in a second that do not wait for more changes to come. */
+const looksAtOnce = 8;
 
 /**
  * Keeps the rows of this cluster in the northbound database equal to what Services need, whatever happens there.
@@ -84,6 +90,8 @@ export class Northbound {
   #written: readonly LoadBalancerRow[] = [];
   #contested = 0;
   #contestedAtMs = 0;
+  /** Monotonic times of the looks of the last second. */
+  #recentLooks: number[] = [];
   #awake = false;
   #wake: (() => void) | undefined;
 
@@ -314,8 +322,11 @@ export class Northbound {
 
   /** Long looks (many rows, a slow server) are spaced so that no more than half of the time goes into them. */
   #pauseMs(lookMs: number): number {
-    const contestedMs = Math.min(5_000, this.#gatherMs * 2 ** Math.max(0, this.#contested - 3));
-    return Math.max(contestedMs, Math.min(lookMs, 1_000));
+    const nowMs = this.#clock.monotonicMs();
+    this.#recentLooks = [...this.#recentLooks.filter((atMs) => nowMs - atMs < 1_000), nowMs];
+    const calm = this.#recentLooks.length <= looksAtOnce && this.#contested <= 3;
+    const gatherMs = calm ? 0 : Math.min(5_000, this.#gatherMs * 2 ** Math.max(0, this.#contested - 3));
+    return Math.max(gatherMs, Math.min(lookMs, 1_000));
   }
 
   async #send(
