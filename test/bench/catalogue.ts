@@ -30,4 +30,20 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'ARP request until the answer of a worker thread through the addon, beside the kernel',
     load: async () => (await import('./raw-socket-latency.ts')).run,
   },
+  'ovsdb-insert-10k': {
+    what: 'OVSDB client: 10,000 rows inserted, beside ovsdb-client and python3-openvswitch',
+    load: async () => (await import('./ovsdb-insert-10k.ts')).run,
+  },
+  'ovsdb-initial-20k': {
+    what: 'OVSDB client: 20,000 rows read into the cache, beside ovsdb-client, ovn-nbctl and python3-openvswitch',
+    load: async () => (await import('./ovsdb-initial-20k.ts')).run,
+  },
+  'ovsdb-update-stream': {
+    what: 'OVSDB client: 100,000 row changes followed, and the longest event-loop stall meanwhile',
+    load: async () => (await import('./ovsdb-update-stream.ts')).run,
+  },
+  'ovsdb-memory': {
+    what: 'OVSDB client: resident memory per 10,000 cached rows, beside python3-openvswitch',
+    load: async () => (await import('./ovsdb-memory.ts')).run,
+  },
 };

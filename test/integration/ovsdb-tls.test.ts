@@ -1,4 +1,4 @@
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -26,7 +26,10 @@ scenarios('TLS as ovsdb-server uses it', () => {
     pki = await Pki.make();
     server = await serve('server');
   });
-  afterAll(() => tearDown(server));
+  afterAll(async () => {
+    await tearDown(server);
+    pki.remove();
+  });
   afterEach(async () => {
     await Promise.all(clients.splice(0).map((client) => client.close()));
   });
@@ -181,6 +184,10 @@ class Pki {
     await pki.#sign('stranger', 'other-ca', { name: 'stranger' });
     await pki.#sign('renewed', 'other-ca', { name: 'renewed' });
     return pki;
+  }
+
+  remove(): void {
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   path(name: string): string {
