@@ -32,3 +32,13 @@ export class BgpArgumentError extends BgpError<'BadArgument'> {
     super('BadArgument', message);
   }
 }
+
+/** Options that make no session; every field that is wrong is named. */
+export class BgpOptionsError extends BgpError<'BadOptions'> {
+  readonly problems: readonly { field: string; text: string }[];
+
+  constructor(problems: readonly { field: string; text: string }[]) {
+    super('BadOptions', problems.map(({ field, text }) => `${field}: ${text}`).join('; '));
+    this.problems = problems;
+  }
+}

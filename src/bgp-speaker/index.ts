@@ -1,0 +1,83 @@
+/**
+ * The parts of a BGP-4 speaker and of BFD that need no socket: codec, RFC 7606 classification, the state machine of a
+ * peer, its outgoing routes, and the BFD session. Pure: bytes, events and time are handed in.
+ */
+export {
+  type BfdControlPacket,
+  type BfdDiscardReason,
+  type BfdSessionState,
+  type DecodedBfdPacket,
+  decodeBfdPacket,
+  diagnostic,
+  encodeBfdPacket,
+  isTtlAcceptable,
+} from './bfd/control-packet.ts';
+export {
+  type BfdEffect,
+  type BfdEvent,
+  type BfdSession,
+  type BfdSessionConfig,
+  type BfdStep,
+  detectionMicroseconds,
+  newBfdSession,
+  stepBfd,
+} from './bfd/session-machine.ts';
+export {
+  BgpArgumentError,
+  BgpError,
+  type BgpErrorCode,
+  BgpMessageError,
+  BgpOptionsError,
+  type Notification,
+} from './errors.ts';
+export { type AddressFamily, addressFamilies, cease, errorCode, messageType } from './message/assigned-numbers.ts';
+export type { Capabilities, GracefulRestart, LongLivedFamily } from './message/capabilities.ts';
+export {
+  type Community,
+  formatCommunity,
+  type LargeCommunity,
+  parseCommunity,
+  wellKnownCommunity,
+} from './message/communities.ts';
+export { encodeKeepalive, type FramedMessage, MessageFramer } from './message/framing.ts';
+export {
+  ceaseWithText,
+  decodeNotification,
+  describeNotification,
+  encodeNotification,
+  hardReset,
+  hardResetReason,
+  shutdownText,
+} from './message/notification.ts';
+export { decodeOpen, encodeOpen, type OpenMessage } from './message/open.ts';
+export type { PathAttributes, UpdateContext } from './message/path-attributes.ts';
+export {
+  decodeRouteRefresh,
+  encodeRouteRefresh,
+  type RouteRefresh,
+  type RouteRefreshKind,
+} from './message/route-refresh.ts';
+export type { AttributeProblem, ErrorAction } from './message/update-attributes.ts';
+export {
+  classifyUpdate,
+  type PrefixCounts,
+  type UpdateSender,
+  type UpdateVerdict,
+} from './message/update-classifier.ts';
+export { encodeEndOfRib, UpdatePacker } from './message/update-packer.ts';
+export { AdjRibOut, type UnsendableRoutes } from './rib/adj-rib-out.ts';
+export { type ExpectedAs, type Negotiated, negotiate } from './session/negotiation.ts';
+export {
+  type Connection,
+  type DownReason,
+  initialPeerState,
+  type PeerEffect,
+  type PeerEvent,
+  type PeerMachineConfig,
+  type PeerState,
+  type PeerStep,
+  type RfcState,
+  rfcState,
+  stepPeer,
+} from './session/peer-machine.ts';
+export { resolveSessionOptions, type SessionOptions } from './session/session-options.ts';
