@@ -33,6 +33,9 @@ const custom = <T extends KubeObject>({ kind, plural }: { kind: string; plural: 
 export const pools = custom<IPAddressPool & KubeObject>(ipAddressPoolResource);
 const advertisements = custom<L2Advertisement & KubeObject>(l2AdvertisementResource);
 
+/** On the pools of a stage. */
+const stageLabel = 'ovenbird.dev/e2e-stage';
+
 /** How long a fact may take to become true on a busy machine, ms. What is waited for takes far less on a quiet one. */
 export const patienceMs = 60_000;
 
@@ -53,8 +56,6 @@ export class Stage {
   /** Namespace, pool and announcement are called so. */
   readonly name: string;
   readonly client: KubeClient;
-  readonly #pools = new Set<string>();
-
   private constructor(lab: Lab, name: string, client: KubeClient) {
     this.lab = lab;
     this.name = name;
@@ -92,15 +93,17 @@ export class Stage {
         return isKubeError(thrown, 'NotFound');
       }
     });
-    for (const pool of [name, ...this.#pools]) await client.delete(pools, { name: pool });
+    const { items } = await client.list(pools, { labelSelector: `${stageLabel}=${name}` });
+    for (const { metadata } of items) await client.delete(pools, metadata);
     await client.delete(advertisements, { name });
   }
 
   /** A pool that Services must ask for by name. Deleted with the stage. */
   async createPool(name: string, addresses: readonly string[]): Promise<void> {
-    this.#pools.add(name);
-    await this.client.delete(pools, { name });
-    await this.client.create(pools, { metadata: { name }, spec: { addresses: [...addresses], autoAssign: false } });
+    await this.client.create(pools, {
+      metadata: { name, labels: { [stageLabel]: this.name } },
+      spec: { addresses: [...addresses], autoAssign: false },
+    });
   }
 
   /** Pods of this namespace that answer HTTP on 8080 and UDP on 8081; see `runPods`. */
