@@ -184,6 +184,11 @@ describe('AdjRibOut', () => {
     rib.announce(prefix, metric(2));
     expect(rib.flush(peer.packer, families)).toEqual([]);
     expect(peer.table.get('2001:db8::/32')).toBe(2);
+    rib.announce(prefix, wrong);
+    rib.flush(peer.packer, families);
+    rib.withdraw(prefix);
+    rib.flush(peer.packer, families);
+    expect([rib.size, rib.attributeSets, peer.table.size]).toEqual([0, 0, 0]);
   });
 
   test('attributes that nobody could take change nothing', () => {
@@ -202,6 +207,27 @@ describe('AdjRibOut', () => {
     const peer = new Peer();
     rib.flush(peer.packer, families);
     expect([...peer.table]).toEqual([['10.0.0.0/8', 1]]);
+  });
+
+  test.each([4, 6] as const)('IPv%i prefixes are found after others have gone', (family) => {
+    const rib = new AdjRibOut();
+    const peer = new Peer();
+    const all = Array.from({ length: 3000 }, (_, index) => {
+      return Cidr.of(Address.of(family, BigInt(index) * 7919n), family === 4 ? 32 : 128);
+    });
+    for (const prefix of all) rib.announce(prefix, metric(1));
+    rib.flush(peer.packer, families);
+    const stays = all.filter((_, index) => (index * 31) % 7 < 4);
+    const gone = all.filter((prefix) => !stays.includes(prefix));
+    for (const prefix of gone) rib.withdraw(prefix);
+    rib.flush(peer.packer, families);
+    const { messages } = peer;
+    for (const prefix of stays) rib.announce(prefix, metric(1));
+    rib.flush(peer.packer, families);
+    expect([rib.size, peer.table.size, peer.messages]).toEqual([stays.length, stays.length, messages]);
+    for (const prefix of all) rib.announce(prefix, metric(2));
+    rib.flush(peer.packer, families);
+    expect([rib.size, peer.table.size]).toEqual([all.length, all.length]);
   });
 
   test.each([

@@ -49,6 +49,7 @@ describe('MessageFramer', () => {
       for (const [index, byte] of bytes.entries()) {
         const messages = pull(framer, Uint8Array.of(byte));
         expect(messages).toEqual(index === bytes.length - 1 ? [`${bytes[18]} ${toHex(bytes)}`] : []);
+        expect(framer.bufferedBytes).toBe(index === bytes.length - 1 ? 0 : index + 1);
       }
     }
   });
