@@ -1,5 +1,5 @@
 import { OvsdbError } from '../errors.ts';
-import type { Json, JsonObject } from './json-value.ts';
+import type { Json } from './json-value.ts';
 import {
   isNumberByte,
   isWordByte,
@@ -20,11 +20,17 @@ export interface JsonStreamLimits {
   maximumDepth?: number;
 }
 
+/** The members of an object that has just ended: `key, value, key, value...` from `start` to the end of `elements`. */
+export interface Members {
+  readonly elements: readonly Json[];
+  readonly start: number;
+}
+
 /**
- * Looks at each object below the top as it ends, with the three keys that lead to it (innermost first); what it returns
- * stands in the message instead of the object.
+ * Looks at each object below the top as it ends, with the three keys that lead to it (innermost first, '' inside an
+ * array); what it returns stands in the message instead of the object, which then is never made.
  */
-export type Revive = (key: string, parent: string, grandparent: string, object: JsonObject) => object | undefined;
+export type Revive = (key: string, parent: string, grandparent: string, members: Members) => object | undefined;
 
 // What the grammar allows next.
 const VALUE = 0;
@@ -49,8 +55,6 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const CONTAINER_COST = 32;
 
-type JsonMembers = { [key: string]: Json };
-
 /**
  * Cuts a byte stream of concatenated JSON objects into values, as RFC 7047 section 4 frames its messages: no length, no
  * delimiter, any split. State between chunks is constant-size apart from the value being built, work is linear in the
@@ -63,20 +67,16 @@ export class JsonStream {
   readonly #maximumDepth: number;
   readonly #strings = new StringReader();
 
-  /** For each open container: the object being filled, or undefined for an array. */
-  readonly #objects: (JsonMembers | undefined)[] = [];
-  /** For each open container: the key that was being read outside it, and where an array's elements begin. */
-  readonly #keys: string[] = [];
-  readonly #starts: number[] = [];
   /**
-   * Elements of all open arrays. An array is made when it ends, of the right size: grown one by one, the many arrays of
-   * two that OVSDB sends would take five times the memory.
+   * Elements of all open arrays, keys and values of all open objects. A container is made when it ends, of the right
+   * size: grown one by one, the many arrays of two that OVSDB sends would take five times the memory.
    */
   readonly #elements: Json[] = [];
-  /** The innermost open container, as in `#objects`. */
-  #object: JsonMembers | undefined;
+  /** For each open container: where its elements begin, and whether it is an object. */
+  readonly #starts: number[] = [];
+  readonly #areObjects: boolean[] = [];
+  #inObject = false;
   #expect = MESSAGE;
-  #key = '';
   #cost = 0;
   #messageBytes = 0;
 
@@ -117,7 +117,7 @@ export class JsonStream {
           break;
         case COMMA_OR_END:
           if (byte === 0x2c) {
-            this.#expect = this.#object === undefined ? VALUE : KEY;
+            this.#expect = this.#inObject ? KEY : VALUE;
           } else {
             this.#close(byte);
             if (this.idle) {
@@ -184,62 +184,67 @@ export class JsonStream {
   }
 
   #openObject(): void {
-    this.#open({});
+    this.#open(true);
     this.#expect = KEY_OR_END;
   }
 
   #openArray(): void {
-    this.#open(undefined);
+    this.#open(false);
     this.#expect = VALUE_OR_END;
   }
 
-  #open(object: JsonMembers | undefined): void {
-    if (this.#objects.length >= this.#maximumDepth) {
+  #open(isObject: boolean): void {
+    if (this.#starts.length >= this.#maximumDepth) {
       throw new OvsdbError('ProtocolError', `a message nests deeper than ${this.#maximumDepth}`);
     }
     this.#cost += CONTAINER_COST;
     if (this.#cost > this.#maximumBytes) this.#tooLarge();
-    this.#objects.push(object);
-    this.#keys.push(this.#key);
     this.#starts.push(this.#elements.length);
-    this.#object = object;
+    this.#areObjects.push(isObject);
+    this.#inObject = isObject;
   }
 
   #close(byte: number): void {
-    const object = this.#object;
-    if (byte !== (object === undefined ? CLOSE_BRACKET : CLOSE_BRACE)) this.#unexpected(byte);
-    this.#objects.pop();
-    this.#key = this.#keys.pop() as string;
-    const start = this.#starts.pop() as number;
-    const depth = this.#objects.length;
-    const value = object ?? takeElements(this.#elements, start);
-    if (depth === 0) {
-      this.#object = undefined;
-      this.#elements.push(value);
-      this.#expect = MESSAGE;
-      return;
-    }
-    this.#object = this.#objects[depth - 1];
-    this.#add(object === undefined || depth < 3 || this.#revive === undefined ? value : this.#revived(object, depth));
+    if (byte !== (this.#inObject ? CLOSE_BRACE : CLOSE_BRACKET)) this.#unexpected(byte);
+    const value = this.#inObject ? this.#takeObject() : takeArray(this.#elements, this.#starts.at(-1) as number);
+    this.#starts.pop();
+    this.#areObjects.pop();
+    const depth = this.#starts.length;
+    this.#inObject = depth > 0 && (this.#areObjects[depth - 1] as boolean);
+    this.#elements.push(value);
+    this.#expect = depth === 0 ? MESSAGE : COMMA_OR_END;
   }
 
-  #revived(object: JsonMembers, depth: number): Json {
-    const revived = this.#revive?.(this.#key, this.#keys[depth - 1] ?? '', this.#keys[depth - 2] ?? '', object);
-    return (revived as JsonMembers | undefined) ?? object;
+  /** Makes the object that ends, or what `revive` makes of it, and removes its members. */
+  #takeObject(): Json {
+    const depth = this.#starts.length;
+    const start = this.#starts[depth - 1] as number;
+    const elements = this.#elements;
+    let revived: object | undefined;
+    if (depth > 2 && this.#revive !== undefined) {
+      revived = this.#revive(this.#keyOf(depth), this.#keyOf(depth - 1), this.#keyOf(depth - 2), { elements, start });
+    }
+    const object = revived ?? makeObject(elements, start);
+    elements.length = start;
+    // What was revived stands for an object and is only read by those who made it.
+    return object as Json;
+  }
+
+  /** The key of the container at this depth in the object around it. */
+  #keyOf(depth: number): string {
+    return depth > 1 && this.#areObjects[depth - 2]
+      ? (this.#elements[(this.#starts[depth - 1] as number) - 1] as string)
+      : '';
   }
 
   #add(value: Json): void {
-    const object = this.#object;
-    if (object === undefined) this.#elements.push(value);
-    else if (this.#key === '__proto__') {
-      Object.defineProperty(object, this.#key, { value, enumerable: true, configurable: true, writable: true });
-    } else object[this.#key] = value;
+    this.#elements.push(value);
     this.#expect = COMMA_OR_END;
   }
 
   #addString(text: string): void {
     if (this.#expect === KEY || this.#expect === KEY_OR_END) {
-      this.#key = text;
+      this.#elements.push(text);
       this.#expect = COLON;
     } else this.#add(text);
   }
@@ -376,7 +381,7 @@ export class JsonStream {
 }
 
 /** Removes the elements from `start` on and returns them. */
-function takeElements(elements: Json[], start: number): Json[] {
+function takeArray(elements: Json[], start: number): Json[] {
   const count = elements.length - start;
   if (count === 2) {
     const second = elements.pop() as Json;
@@ -385,4 +390,16 @@ function takeElements(elements: Json[], start: number): Json[] {
   const taken = elements.slice(start);
   elements.length = start;
   return taken;
+}
+
+function makeObject(elements: readonly Json[], start: number): { [key: string]: Json } {
+  const object: { [key: string]: Json } = {};
+  for (let at = start; at < elements.length; at += 2) {
+    const key = elements[at] as string;
+    const value = elements[at + 1] as Json;
+    if (key === '__proto__') {
+      Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+    } else object[key] = value;
+  }
+  return object;
 }

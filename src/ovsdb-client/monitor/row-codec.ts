@@ -47,6 +47,18 @@ export class RowCodec {
     return row;
   }
 
+  /** The same from `name, value, name, value...` beginning at `start`. */
+  decodeMembers(uuid: Uuid, members: readonly Json[], start: number): CachedRow {
+    const row = { ...this.#template };
+    row._uuid = uuid;
+    for (let at = start; at < members.length; at += 2) {
+      const name = members[at] as string;
+      const column = this.#columns.get(name);
+      if (column !== undefined) row[name] = this.#shared(decodeValue(column, members[at + 1] as Json));
+    }
+    return row;
+  }
+
   /** A row after the differences of `update2` and `update3`. */
   apply(old: CachedRow, json: Json): CachedRow {
     const row: { _uuid: Uuid; [column: string]: ColumnValue } = { ...old };

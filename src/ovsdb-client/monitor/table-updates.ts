@@ -1,9 +1,9 @@
 import { OvsdbError } from '../errors.ts';
-import { abbreviate, isObject, type Json, type JsonObject, member } from '../json/json-value.ts';
-import { isUuid, type Uuid } from '../value/uuid.ts';
+import { abbreviate, isObject, type Json, member } from '../json/json-value.ts';
+import type { Uuid } from '../value/uuid.ts';
 import type { Change } from './change.ts';
 import type { CachedRow, RowCodec } from './row-codec.ts';
-import { RevivedRow } from './row-revival.ts';
+import { RevivedRow, RowEntries } from './row-revival.ts';
 
 /**
  * The two shapes of changes on the wire:
@@ -37,10 +37,10 @@ export function* readUpdate(
 ): Generator<void, Map<string, Change<CachedRow>[]>, void> {
   const result = new Map<string, Change<CachedRow>[]>();
   let steps = 0;
-  for (const [table, json2] of tablesIn(json, tables)) {
+  for (const [table, { uuids, entries }] of tablesIn(json, tables)) {
     const changes: Change<CachedRow>[] = [];
-    for (const uuid in json2) {
-      const change = readRow(table, uuid, json2[uuid] as Json, format);
+    for (let i = 0; i < uuids.length; i++) {
+      const change = readRow(table, uuids[i] as Uuid, entries[i] as Json, format);
       if (change !== undefined) changes.push(change);
       if (++steps % ROWS_PER_STEP === 0) yield;
     }
@@ -60,14 +60,15 @@ export function* readContent(
   sameShape: boolean,
 ): Generator<void, Map<string, Change<CachedRow>[]>, void> {
   const result = new Map<string, Change<CachedRow>[]>();
-  const seen = new Map<string, JsonObject>();
+  const seen = new Map<string, RowEntries>();
   let steps = 0;
   for (const [table, rows] of tablesIn(json, tables)) {
+    const { uuids, entries } = rows;
     const changes: Change<CachedRow>[] = [];
-    for (const uuid in rows) {
-      if (!isUuid(uuid)) throw malformed(table.codec.table, uuid, rows[uuid] as Json);
-      const content = contentOf(rows[uuid] as Json, format);
-      if (content === undefined) throw malformed(table.codec.table, uuid, rows[uuid] as Json);
+    for (let i = 0; i < uuids.length; i++) {
+      const uuid = uuids[i] as Uuid;
+      const content = contentOf(entries[i] as Json, format);
+      if (content === undefined) throw malformed(table.codec.table, uuid, entries[i] as Json);
       const row = wholeRow(table, uuid, content);
       const old = table.rows.get(uuid);
       if (old === undefined) changes.push({ kind: 'insert', uuid, row });
@@ -79,10 +80,12 @@ export function* readContent(
   }
   for (const [name, table] of tables) {
     const changes = result.get(name) ?? [];
-    const present = seen.get(name) ?? {};
-    for (const [uuid, old] of table.rows) {
-      if (!Object.hasOwn(present, uuid)) changes.push({ kind: 'delete', uuid, old });
-      if (++steps % ROWS_PER_STEP === 0) yield;
+    if (table.rows.size > 0) {
+      const present = new Set(seen.get(name)?.uuids);
+      for (const [uuid, old] of table.rows) {
+        if (!present.has(uuid)) changes.push({ kind: 'delete', uuid, old });
+        if (++steps % ROWS_PER_STEP === 0) yield;
+      }
     }
     if (changes.length > 0) result.set(name, changes);
     else result.delete(name);
@@ -90,17 +93,18 @@ export function* readContent(
   return result;
 }
 
-function* tablesIn(json: Json, tables: ReadonlyMap<string, ReadTable>): Generator<[ReadTable, JsonObject], void, void> {
+function* tablesIn(json: Json, tables: ReadonlyMap<string, ReadTable>): Generator<[ReadTable, RowEntries], void, void> {
   if (!isObject(json)) throw new OvsdbError('ProtocolError', `a table update is ${abbreviate(json)}, not an object`);
   for (const [name, rows] of Object.entries(json)) {
     const table = tables.get(name);
-    if (table === undefined || !isObject(rows)) {
+    const entries = RowEntries.of(rows);
+    if (table === undefined || entries === undefined) {
       throw new OvsdbError(
         'ProtocolError',
-        `an update has ${abbreviate(name)}, which was not asked for or is not an object`,
+        `an update has ${abbreviate(name)}, which was not asked for, or whose rows are not an object by uuid`,
       );
     }
-    yield [table, rows];
+    yield [table, entries];
   }
 }
 
@@ -113,12 +117,13 @@ function wholeRow({ codec }: ReadTable, uuid: Uuid, content: Json): CachedRow {
 /** The row of an entry that says how a row is, as opposed to how it changed. */
 function contentOf(json: Json, format: UpdateFormat): Json | undefined {
   if (!isObject(json)) return undefined;
+  if (json instanceof RevivedRow) return json;
   return format === 1 ? member(json, 'new') : (member(json, 'initial') ?? member(json, 'insert'));
 }
 
-function readRow(table: ReadTable, uuid: string, json: Json, format: UpdateFormat): Change<CachedRow> | undefined {
+function readRow(table: ReadTable, uuid: Uuid, json: Json, format: UpdateFormat): Change<CachedRow> | undefined {
   const { codec } = table;
-  if (!isUuid(uuid) || !isObject(json)) throw malformed(codec.table, uuid, json);
+  if (!isObject(json)) throw malformed(codec.table, uuid, json);
   const old = table.rows.get(uuid);
   const content = contentOf(json, format);
   const difference = format === 2 ? member(json, 'modify') : undefined;
