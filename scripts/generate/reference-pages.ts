@@ -68,7 +68,7 @@ export function servicePage(): string {
       '| `status.loadBalancer.ingress` | the addresses, in the order of `spec.ipFamilies` |',
       `| condition \`${conditionTypes.ipAllocated}\` | whether the Service has the addresses it asks for; [reasons](reasons.md) |`,
       `| condition \`${conditionTypes.programmed}\` | whether OVN carries its traffic; [reasons](reasons.md) |`,
-      `| finalizer \`${cleanupFinalizer}\` | added before the address, removed after it was taken back |`,
+      `| finalizer \`${cleanupFinalizer}\` | added with the address, removed after it was taken back |`,
       `| annotation \`${allocatedFromPoolAnnotations[0]}\` | the pool the address was taken from |`,
       `| annotation \`${claimedForClassAnnotation}\` | the class the controller acted for |`,
     ].join('\n'),

@@ -105,21 +105,21 @@ export class ServiceReconciler {
 
   async #ensure(key: string, observed: Service, signal: AbortSignal): Promise<void> {
     const { allocator, serviceClass, clock, announce, onChange } = this.#options;
-    let service = observed;
-    this.#adopt(key, service);
-    const decision = this.#decide(key, service);
+    this.#adopt(key, observed);
+    const decision = this.#decide(key, observed);
     if (decision.waiting) this.#waiting.add(key);
     else this.#waiting.delete(key);
-    const claim = claimPatch(service, decision, serviceClass.loadBalancerClass);
-    const [programming, claimed] = await Promise.all([
-      this.#options.programming(service, decision, signal),
-      claim ? this.#patch(service, { metadata: claim }, signal) : service,
-    ]);
-    service = claimed;
-    const change = statusPatch(service, decision, programming, kubeTime(clock.nowMs()));
-    if (change) {
-      await this.#patch(service, { status: change.patch }, signal);
-      if (change.announcement) announce(service, change.announcement);
+    const programming = await this.#options.programming(observed, decision, signal);
+    // One write carries finalizer and address, so that no Service ever shows an address without the finalizer.
+    const claim = claimPatch(observed, decision, serviceClass.loadBalancerClass);
+    const change = statusPatch(observed, decision, programming, kubeTime(clock.nowMs()));
+    if (claim || change) {
+      const both = { ...(claim ? { metadata: claim } : {}), ...(change ? { status: change.patch } : {}) };
+      const written = await this.#patch(observed, both, signal);
+      const unclaimed = claimPatch(written, decision, serviceClass.loadBalancerClass);
+      // A server that takes no metadata along with a status gets it by itself.
+      if (unclaimed) await this.#patch(written, { metadata: unclaimed }, signal);
+      if (change?.announcement) announce(written, change.announcement);
     }
     const freed = allocator.settle(key);
     if (change || freed.length > 0) onChange({ freed });
@@ -189,18 +189,18 @@ export class ServiceReconciler {
 
   async #patch(
     service: Service,
-    change: { metadata: MetadataPatch } | { status: StatusPatch },
+    change: { metadata?: MetadataPatch; status?: StatusPatch },
     signal: AbortSignal,
   ): Promise<Service> {
     signal.throwIfAborted();
     this.#options.guard();
     const { namespace = '', name, resourceVersion } = service.metadata;
     const at: ObjectName = { namespace, name };
-    const metadata = { resourceVersion, ...('metadata' in change ? change.metadata : {}) };
+    const metadata = { resourceVersion, ...change.metadata };
     const written = await this.#options.client.patch(resources.services, at, {
       type: 'merge',
-      body: 'status' in change ? { metadata, status: change.status } : { metadata },
-      ...('status' in change ? { subresource: 'status' } : {}),
+      body: { metadata, ...(change.status ? { status: change.status } : {}) },
+      ...(change.status ? { subresource: 'status' } : {}),
       signal,
       timeoutMs: requestTimeoutMs,
     });

@@ -15,6 +15,8 @@ export class FakeServices {
   /** How long a request takes. */
   pause: () => Promise<void> = () => Promise.resolve();
   writes: string[] = [];
+  /** Whether a patch of the status takes its metadata along, as kube-apiserver does. */
+  metadataWithStatus = true;
 
   all(): Service[] {
     return [...this.#objects.values()].map((service) => structuredClone(service));
@@ -86,12 +88,12 @@ export class FakeServices {
     const { resourceVersion } = body.metadata ?? {};
     if (resourceVersion === undefined) throw new Error('a write without a resource version');
     if (resourceVersion !== service.metadata.resourceVersion) throw new KubeError('Conflict', `${key} has changed`);
-    // A patch of the status changes nothing else, and the other way round.
+    if (subresource !== 'status' || this.metadataWithStatus) {
+      service.metadata = mergePatch(service.metadata, body.metadata) as Service['metadata'];
+    }
     if (subresource === 'status') {
       service.status = mergePatch(service.status ?? {}, body.status) as NonNullable<Service['status']>;
       for (const entry of service.status.loadBalancer?.ingress ?? []) if (entry.ip) entry.ipMode ??= 'VIP';
-    } else {
-      service.metadata = mergePatch(service.metadata, body.metadata) as Service['metadata'];
     }
     return this.#put(service);
   }
