@@ -52,7 +52,7 @@ export interface ControllerCaches {
 
 /** Describes the caches; starts nothing. */
 export function controllerCaches(options: {
-  client: Pick<KubeClient, 'pages' | 'watch'>;
+  client: Pick<KubeClient, 'pages' | 'watch'> & Partial<Pick<KubeClient, 'onConnect'>>;
   clock: Clock;
   logger: Logger;
   timing?: Partial<ReflectorTiming>;

@@ -79,6 +79,11 @@ export class KubeClient {
     return this.#connection.connects;
   }
 
+  /** Calls `listener` whenever a connection was opened, also after a loss; returns how to stop that. */
+  onConnect(listener: () => void): () => void {
+    return this.#connection.onConnect(listener);
+  }
+
   /** Ends all requests; the client cannot be used again. */
   close(): void {
     this.#connection.close();

@@ -30,6 +30,7 @@ export class Connection {
   #current: Link | undefined;
   #server = 0;
   #connects = 0;
+  readonly #onConnect = new Set<() => void>();
   #closed = false;
 
   constructor(config: ClusterConfig, options: ConnectionOptionsOfCluster) {
@@ -40,6 +41,14 @@ export class Connection {
   /** How many connections were opened so far. */
   get connects(): number {
     return this.#connects;
+  }
+
+  /** Calls `listener` after each connection that was opened; returns how to stop that. */
+  onConnect(listener: () => void): () => void {
+    this.#onConnect.add(listener);
+    return () => {
+      this.#onConnect.delete(listener);
+    };
   }
 
   /** Rejects with the signal's reason or KubeError `Network` (RefusedError, StaleLinkError: see Link). */
@@ -87,6 +96,7 @@ export class Connection {
           this.#connects += 1;
           this.#current = link;
           if (this.#closed) this.close();
+          for (const listener of this.#onConnect) listener();
           return link;
         } catch (thrown) {
           failures.push(thrown);

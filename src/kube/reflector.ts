@@ -29,7 +29,7 @@ export interface Selection {
 }
 
 export interface ReflectorOptions<T extends KubeObject> {
-  client: Pick<KubeClient, 'pages' | 'watch'>;
+  client: Pick<KubeClient, 'pages' | 'watch'> & Partial<Pick<KubeClient, 'onConnect'>>;
   resource: Resource<T>;
   selection?: Selection;
   clock: Clock;
@@ -95,6 +95,7 @@ export class Reflector<T extends KubeObject> {
   readonly #name: string;
   #watchListRefusedMs: number | undefined;
   #suspects = 0;
+  #expiries = 0;
   readonly #status: ReflectorStatus = { ...initialStatus };
 
   constructor(sink: ReflectorSink<T>, options: ReflectorOptions<T>) {
@@ -119,7 +120,11 @@ export class Reflector<T extends KubeObject> {
     while (!signal.aborted) {
       const ending = await this.#attempt(signal);
       if (signal.aborted) break;
-      const step = afterEnding(ending, { failures: status.failures, suspects: this.#suspects });
+      const step = afterEnding(ending, {
+        failures: status.failures,
+        suspects: this.#suspects,
+        expiries: this.#expiries,
+      });
       this.#account(ending, step);
       await this.#pause(step, signal);
     }
@@ -135,6 +140,7 @@ export class Reflector<T extends KubeObject> {
     const failures = step.healthy ? 0 : status.failures;
     status.failures = ending.kind === 'failed' ? failures + 1 : 0;
     this.#suspects = step.suspect ? this.#suspects + 1 : 0;
+    this.#expiries = step.reason === 'Expired' ? this.#expiries + 1 : 0;
     status.reason = step.reason;
     if (ending.kind !== 'failed') return;
     status.message = describeError(ending.error);
@@ -146,7 +152,18 @@ export class Reflector<T extends KubeObject> {
   async #pause(step: NextStep, signal: AbortSignal): Promise<void> {
     const pauseMs = Math.max(step.backoff ? this.#backoff.next() : 0, step.atLeastMs);
     if (pauseMs === 0) return;
-    await this.#options.clock.sleep(pauseMs, signal).catch(() => {});
+    const { clock, client } = this.#options;
+    // Whoever shares the connection and gets through first tells the others.
+    const connected = new AbortController();
+    const waitsForServer = step.reason === 'Disconnected' || step.reason === 'NoAnswer';
+    const unsubscribe = waitsForServer ? client.onConnect?.(() => connected.abort()) : undefined;
+    try {
+      await clock.sleep(pauseMs, AbortSignal.any([signal, connected.signal]));
+    } catch {
+      // Stopped, or connected.
+    } finally {
+      unsubscribe?.();
+    }
   }
 
   /** One list or one watch, from its beginning to its end. */

@@ -7,7 +7,7 @@ import type { ReflectorStatus } from './reflector-status.ts';
 import type { Resource } from './resources.ts';
 
 export interface ResourceCacheOptions<T extends KubeObject, P extends KubeObject, Index extends string> {
-  client: Pick<KubeClient, 'pages' | 'watch'>;
+  client: Pick<KubeClient, 'pages' | 'watch'> & Partial<Pick<KubeClient, 'onConnect'>>;
   resource: Resource<T>;
   /** Which objects; all when absent. */
   selection?: Selection;

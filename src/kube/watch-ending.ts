@@ -53,6 +53,8 @@ export interface Streak {
   failures: number;
   /** Those of them, at the end, that blamed the data or the version. */
   suspects: number;
+  /** Those of them, at the end, that told of a history that is gone. */
+  expiries: number;
 }
 
 export function afterEnding(ending: Ending, before: Streak): NextStep {
@@ -63,8 +65,9 @@ export function afterEnding(ending: Ending, before: Streak): NextStep {
   const { error } = ending;
   const reason = reasonOf(error);
   const atLeastMs = isKubeError(error) ? (error.retryAfterMs ?? 0) : 0;
-  // History gone: all objects must be read again, at once if this is the first trouble.
-  if (reason === 'Expired') return { ...step, next: 'list', backoff: before.failures > 0, atLeastMs, reason };
+  // History gone: all objects must be read again, and at once, however long the server was away before; only a server
+  // that says so again and again is given time.
+  if (reason === 'Expired') return { ...step, next: 'list', backoff: before.expiries > 0, atLeastMs, reason };
   // A version the server has not reached: it lags (soon over), or was restored from a backup (never over).
   const suspect = reason === 'BadData' || isTooLargeResourceVersion(error);
   const next = suspect && before.suspects + 1 >= suspectStreak ? 'list' : 'resume';

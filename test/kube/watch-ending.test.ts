@@ -3,7 +3,7 @@ import { KubeError, type KubeErrorCode } from '../../src/kube/index.ts';
 import { errorFromStatus } from '../../src/kube/kube-error.ts';
 import { afterEnding, reasonOf } from '../../src/kube/watch-ending.ts';
 
-const fresh = { failures: 0, suspects: 0 };
+const fresh = { failures: 0, suspects: 0, expiries: 0 };
 const failed = (error: unknown, durationMs = 10) => ({ kind: 'failed' as const, durationMs, error });
 const tooLarge = errorFromStatus('watch', 504, {
   kind: 'Status',
@@ -32,7 +32,14 @@ test('silence resumes at once', () => {
 test('a lost history is listed at once the first time, and after a pause when that did not help', () => {
   const gone = new KubeError('Gone', 'too old');
   expect(afterEnding(failed(gone), fresh)).toMatchObject({ next: 'list', backoff: false });
-  expect(afterEnding(failed(gone), { failures: 1, suspects: 0 })).toMatchObject({ next: 'list', backoff: true });
+  expect(afterEnding(failed(gone), { failures: 9, suspects: 0, expiries: 0 })).toMatchObject({
+    next: 'list',
+    backoff: false,
+  });
+  expect(afterEnding(failed(gone), { failures: 9, suspects: 0, expiries: 1 })).toMatchObject({
+    next: 'list',
+    backoff: true,
+  });
 });
 
 test.each([
@@ -40,8 +47,14 @@ test.each([
   ['a version that the server has not reached', tooLarge],
   ['an error of our own', new TypeError('x is undefined')],
 ])('%s resumes once and then lists', (_, error) => {
-  expect(afterEnding(failed(error), { failures: 5, suspects: 0 })).toMatchObject({ next: 'resume', suspect: true });
-  expect(afterEnding(failed(error), { failures: 1, suspects: 1 })).toMatchObject({ next: 'list', backoff: true });
+  expect(afterEnding(failed(error), { failures: 5, suspects: 0, expiries: 0 })).toMatchObject({
+    next: 'resume',
+    suspect: true,
+  });
+  expect(afterEnding(failed(error), { failures: 1, suspects: 1, expiries: 0 })).toMatchObject({
+    next: 'list',
+    backoff: true,
+  });
 });
 
 test('waits at least as long as the server asks', () => {
@@ -62,7 +75,7 @@ test.each<[KubeErrorCode, string]>([
 ])('%s is shown as %s and never costs a list', (code, reason) => {
   expect(reasonOf(new KubeError(code, ''))).toBe(reason);
   for (const failures of [0, 1, 50]) {
-    const step = afterEnding(failed(new KubeError(code, '')), { failures, suspects: 0 });
+    const step = afterEnding(failed(new KubeError(code, '')), { failures, suspects: 0, expiries: 0 });
     expect(step).toMatchObject({ next: 'resume', backoff: true, suspect: false });
   }
 });
