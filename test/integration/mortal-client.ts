@@ -65,6 +65,7 @@ export class MortalClient {
     return Object.assign(Object.create(client) as KubeClient, {
       counters: client.counters,
       config: client.config,
+      onConnect: (listener: () => void) => client.onConnect(listener),
       get: unary('get'),
       list: unary('list'),
       create: unary('create'),
