@@ -73,15 +73,18 @@ suite('leader election on a real Lease', () => {
   const leader = () => terms().at(-1)?.who ?? '';
   const led = (count: number) => eventually(() => terms().length === count, `${count} terms`, 30_000);
 
-  /** In the order of time, each one's writes lie between its own terms' beginnings and the next leader's. */
-  function expectNoOverlap(): void {
+  /** In the order of time, writes change hands only as terms do; a leader whose term has just begun may not have written. */
+  async function expectNoOverlap(): Promise<void> {
+    const writesOf = (who: string) => lines.some((line) => line.what === 'writes' && line.who === who);
+    await eventually(() => writesOf(leader()), 'the leader writes', 10_000);
     const writes = lines.filter(({ what }) => what === 'writes').sort((a, b) => a.atMs - b.atMs);
-    const changes = writes.filter((line, at) => at === 0 || line.who !== writes[at - 1]?.who);
-    expect(changes.map(({ who }) => who)).toEqual(
-      terms()
-        .map(({ who }) => who)
-        .filter((who, at, all) => who !== all[at - 1]),
-    );
+    const changes = writes.filter((line, at) => at === 0 || line.who !== writes[at - 1]?.who).map(({ who }) => who);
+    const holders = terms().map(({ who }) => who);
+    let term = -1;
+    for (const who of changes) {
+      term = holders.indexOf(who, term + 1);
+      expect({ who, follows: term >= 0, changes, holders }).toMatchObject({ follows: true });
+    }
   }
 
   test('one of three leads; when it is told to stop, another follows without waiting for the lease', async () => {
@@ -93,7 +96,7 @@ suite('leader election on a real Lease', () => {
     await led(2);
     expect(leader()).not.toBe(first);
     expect((terms().at(-1)?.atMs ?? 0) - stoppedAtMs).toBeLessThan(2_000);
-    expectNoOverlap();
+    await expectNoOverlap();
     const lease = await client.get(resources.leases, { namespace: 'default', name: 'election' });
     expect(lease.spec).toMatchObject({ holderIdentity: leader(), leaseTransitions: 1, leaseDurationSeconds: 3 });
   }, 60_000);
@@ -103,7 +106,7 @@ suite('leader election on a real Lease', () => {
     await led(1);
     await process(leader()).signal('SIGKILL');
     await led(2);
-    expectNoOverlap();
+    await expectNoOverlap();
   }, 60_000);
 
   test('a leader that was paused writes nothing when it goes on', async () => {
@@ -117,7 +120,7 @@ suite('leader election on a real Lease', () => {
     await process(first).signal('SIGCONT');
     await eventually(() => lines.some(({ who, what }) => who === first && what === 'stopped'), 'it noticed', 10_000);
     await sleep(1_000);
-    expectNoOverlap();
+    await expectNoOverlap();
     expect(terms()).toHaveLength(2);
   }, 60_000);
 
@@ -135,6 +138,6 @@ suite('leader election on a real Lease', () => {
     await eventually(() => lines.at(-1)?.what === 'stopped', 'the leader stopped', 10_000);
     await plane.apiServer.start();
     await led(3);
-    expectNoOverlap();
+    await expectNoOverlap();
   }, 120_000);
 });
