@@ -266,8 +266,9 @@ async function carrier(host: string, nic: string): Promise<boolean> {
 
 /** True when a pod of one node gets an answer from a pod of another. */
 async function crossesNodes(): Promise<boolean> {
-  const [from] = backends;
-  const to = backends.find(({ node }) => node !== from?.node);
+  const [witness, victim] = witnessAndVictim();
+  const from = backends.find(({ node }) => node === witness.name);
+  const to = backends.find(({ node }) => node === victim.name);
   if (!from || !to) return false;
   const target = { address: to.address, port: 8080, request: 'hostname' };
   const answer = askFromPod(lab, from, target, 1);
