@@ -26,7 +26,7 @@ export const controllerOptionSpecs: Record<string, OptionSpec> = {
   },
   'lease-name': { value: 'NAME', help: 'Lease by which the replicas elect a leader.', default: 'ovenbird-controller' },
   'leader-election-namespace': { value: 'NAME', help: 'Namespace of the Lease; default: the one of Ovenbird.' },
-  workers: { value: 'COUNT', help: 'Services worked on at a time.', default: '16' },
+  workers: { value: 'COUNT', help: 'Services worked on at a time.', default: '64' },
   'ovn-mode': { value: 'MODE', help: 'auto, full, external or off.', default: 'auto' },
   'ovn-northbound': {
     value: 'REMOTES',
