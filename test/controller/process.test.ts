@@ -16,7 +16,7 @@ describe('options', () => {
       keySecret: 'ovenbird-speaker-key',
       leaseNamespace: 'ns',
       leaseName: 'ovenbird-controller',
-      workers: 16,
+      workers: 64,
       ovn: { mode: 'auto', remotes: [], clusterId: 'default' },
     });
   });
