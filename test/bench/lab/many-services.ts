@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { type Lab, netnsOf } from '../../../lab/lab.ts';
 import { type KubeClient, type KubeObject, ResourceCache, resources, type Service } from '../../../src/kube/index.ts';
 import { type Bench, type BenchResult, summarize } from '../bench.ts';
 import { monotonicMs } from './arp-watch.ts';
@@ -87,12 +88,17 @@ export const allocate1000: Bench = async ({ samples = 1, progress }): Promise<Be
   return { ...result, details: { ...writes, 'API writes a Service': Math.round((100 * ours) / count) / 100 } };
 };
 
-/** Resident memory in MB of every process whose command line names this sub-command of the program. */
-function residentMb(subCommand: string): number[] {
+/**
+ * Resident memory in MB of every process on the lab's nodes whose command line names this sub-command of the program.
+ * Controllers count only where they are on the host network, as in OVN mode full.
+ */
+function residentMb(lab: Lab, subCommand: string): number[] {
   const sizes: number[] = [];
+  const networks = new Set(lab.nodes.map(({ name }) => `net:[${statSync(`/run/netns/${netnsOf(name)}`).ino}]`));
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (!networks.has(readlinkSync(`/proc/${pid}/ns/net`))) continue;
       if (!words.some((word) => word.endsWith('/ovenbird.mjs')) || !words.includes(subCommand)) continue;
       const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
       if (match) sizes.push((Number(match[1]) * 1024) / 1e6);
@@ -111,8 +117,8 @@ export const residentMemory: Bench = async ({ progress }): Promise<BenchResult> 
   let speakers: number[] = [];
   const measure = async (label: string) => {
     await new Promise((resolve) => setTimeout(resolve, settleMs));
-    speakers = residentMb('speaker');
-    const controllers = residentMb('controller');
+    speakers = residentMb(lab, 'speaker');
+    const controllers = residentMb(lab, 'controller');
     if (speakers.length === 0 || controllers.length === 0) throw new Error('no speaker or controller runs in the lab');
     details[`speaker, ${label}`] = Math.round(Math.max(...speakers) * 10) / 10;
     details[`controller, ${label}`] = Math.round(Math.max(...controllers) * 10) / 10;
