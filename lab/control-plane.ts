@@ -10,6 +10,7 @@ import { isRunning, startProcess, stopProcess, tryRun } from './processes.ts';
 import type { Progress } from './progress.ts';
 
 const etcdClients = 'http://127.0.0.1:2379';
+const managers = ['kube-controller-manager', 'kube-scheduler'] as const;
 
 /** Starts etcd, the API server, the controller manager, the scheduler and the door to them; ready when it resolves. */
 export async function startControlPlane(lab: Lab, progress: Progress): Promise<void> {
@@ -54,6 +55,16 @@ export async function stopApiServer(lab: Lab): Promise<void> {
   await stopProcess(lab, 'kube-apiserver', { signal: 'SIGKILL' });
 }
 
+/**
+ * What leader election does to controller manager and scheduler where the API server is away for longer than ten
+ * seconds: they end and begin anew. One that lived through it would take every node for dead, because it heard of none
+ * for so long, and its own watches are back later than its patience ends.
+ */
+export async function restartManagers(lab: Lab): Promise<void> {
+  await Promise.all(managers.map((name) => stopProcess(lab, name, { signal: 'SIGKILL' })));
+  await startManagers(lab);
+}
+
 async function startManagers(lab: Lab): Promise<void> {
   const configs = join(lab.root, 'control');
   const common = ['--leader-elect=false', '--v=1'];
@@ -65,7 +76,7 @@ async function startManagers(lab: Lab): Promise<void> {
   const ca = keyPair(lab, 'ca');
   await Promise.all([
     startProcess(lab, {
-      name: 'kube-controller-manager',
+      name: managers[0],
       host: 'control',
       command: binary(lab, 'kube-controller-manager'),
       args: [
@@ -79,7 +90,7 @@ async function startManagers(lab: Lab): Promise<void> {
       ready: () => healthy(lab, 10257),
     }),
     startProcess(lab, {
-      name: 'kube-scheduler',
+      name: managers[1],
       host: 'control',
       command: binary(lab, 'kube-scheduler'),
       args: [...common, ...withConfig('scheduler')],

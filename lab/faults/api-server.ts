@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { startApiServer, stopApiServer } from '../control-plane.ts';
+import { restartManagers, startApiServer, stopApiServer } from '../control-plane.ts';
 import { LabError } from '../errors.ts';
 import { addressing, type Lab } from '../lab.ts';
 import { signalProcess } from '../process-table.ts';
@@ -27,11 +27,12 @@ export async function apiFreeze(lab: Lab): Promise<void> {
   if (!record || !signalProcess(record, 'SIGSTOP')) throw new LabError('NotReady', 'kube-apiserver does not run');
 }
 
-/** Undoes `apiDown` and `apiFreeze`; resolves when the API server is ready. */
+/** Undoes `apiDown` and `apiFreeze`; resolves when the API server is ready and the controllers work. */
 export async function apiUp(lab: Lab, progress: Progress): Promise<void> {
   const record = processRecords(lab)['kube-apiserver'];
   if (record) signalProcess(record, 'SIGCONT');
   await startApiServer(lab, progress);
+  await restartManagers(lab);
 }
 
 /**
