@@ -36,13 +36,14 @@ export async function rowsOf(lab: Lab, service: string): Promise<BalancerRow[]> 
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Names of all rows that say they are Ovenbird's, with what they carry. */
+/** All rows that say they are Ovenbird's, by name, with what they carry; sorted. */
 export async function ownRows(lab: Lab): Promise<Record<string, Record<string, string>>> {
   const [found] = await transact(lab, 'northbound', [
     { op: 'select', table: 'Load_Balancer', where: [], columns: ['name', 'vips', 'external_ids'] },
   ]);
   const rows = (found?.rows ?? []).filter((row) => mapEntries(row.external_ids).service !== undefined);
-  return Object.fromEntries(rows.map((row) => [String(row.name), mapEntries(row.vips)]));
+  const entries = rows.map((row): [string, Record<string, string>] => [String(row.name), mapEntries(row.vips)]);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** A change of a row, as the database told it. */
