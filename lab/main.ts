@@ -89,7 +89,7 @@ async function main(words: readonly string[]): Promise<number> {
 async function prepareTools(): Promise<number> {
   const lab = describeLab({ checkout, nodes: 1, ovn: 'full', router: 'bird' });
   await requireRoot(lab);
-  await ensurePackages(lab, progress);
+  await ensurePackages(lab, progress, { forTests: true });
   await ensureBinaries(lab, progress);
   progress.say('tools', 'all there');
   return 0;

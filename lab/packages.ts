@@ -37,15 +37,26 @@ const packages: readonly Package[] = [
   { name: 'util-linux', program: 'nsenter' },
 ];
 
+/** The routers and the protocol analyser that the integration tests meet. */
+const packagesForTests: readonly Package[] = [
+  { name: 'bird2', program: 'bird' },
+  { name: 'exabgp', program: 'exabgp' },
+  { name: 'frr', program: 'vtysh' },
+  { name: 'gobgpd', program: 'gobgpd' },
+  { name: 'openbgpd', program: 'bgpctl' },
+  { name: 'tshark', program: 'tshark' },
+];
+
 /**
- * Installs the Debian packages whose programs are missing. Their services are kept from starting: the lab runs its own
+ * Installs the Debian packages whose programs are missing, with `forTests` also those that only tests need. Their services are kept from starting: the lab runs its own
  * copies, and the machine gets no daemon it did not have.
  * @throws LabError `MissingProgram` naming what cannot be had.
  */
-export async function ensurePackages(lab: Lab, progress: Progress): Promise<void> {
-  const missing = packages.filter((entry) => (entry.wanted?.(lab) ?? true) && !isInstalled(entry.program));
+export async function ensurePackages(lab: Lab, progress: Progress, { forTests = false } = {}): Promise<void> {
+  const wanted = [...packages.filter((entry) => entry.wanted?.(lab) ?? true), ...(forTests ? packagesForTests : [])];
+  const missing = wanted.filter((entry) => !isInstalled(entry.program));
   if (missing.length === 0) return;
-  const names = missing.map((entry) => entry.name);
+  const names = new Set(missing.map((entry) => entry.name));
   if (!isInstalled('apt-get')) {
     const programs = missing.map((entry) => entry.program).join(', ');
     throw new LabError('MissingProgram', `${programs}: missing, and there is no apt-get here; install them yourself`);
