@@ -1,10 +1,12 @@
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '../src/base/index.ts';
 import { LabError } from './errors.ts';
 import type { Lab } from './lab.ts';
+import { isAlive } from './process-table.ts';
 import type { Progress } from './progress.ts';
+import { readState } from './state.ts';
 
 /** Names the checkout whose lab has this machine's `ovb-` namespaces. */
 const ownerFile = '/run/ovenbird-lab';
@@ -57,14 +59,19 @@ function ownerOfMachine(): string | undefined {
   }
 }
 
+/** Whether a lab is up there: one whose checkout is gone, or whose processes all are, has only left things behind. */
+function isUp(owner: string): boolean {
+  return Object.values(readState(owner)?.processes ?? {}).some(isAlive);
+}
+
 /**
  * Claims the machine for this checkout.
- * @returns true when an earlier owner's checkout is gone, so that what it left must be swept first.
+ * @returns true when the lab of an earlier owner is dead, so that what it left must be swept first.
  * @throws LabError `OtherLab` when another checkout has its lab up.
  */
 export function claimMachine(lab: Pick<Lab, 'root'>): { orphaned: boolean } {
   const owner = ownerOfMachine();
-  const orphaned = owner !== lab.root && owner !== undefined && !existsSync(join(owner, 'state.json'));
+  const orphaned = owner !== lab.root && owner !== undefined && !isUp(owner);
   refuseOthers(lab);
   writeFileSync(ownerFile, `${lab.root}\n`);
   return { orphaned };
@@ -73,7 +80,7 @@ export function claimMachine(lab: Pick<Lab, 'root'>): { orphaned: boolean } {
 /** @throws LabError `OtherLab` when another checkout has its lab up on this machine. */
 export function refuseOthers(lab: Pick<Lab, 'root'>): void {
   const owner = ownerOfMachine();
-  if (owner === undefined || owner === lab.root || !existsSync(join(owner, 'state.json'))) return;
+  if (owner === undefined || owner === lab.root || !isUp(owner)) return;
   const checkout = join(owner, '..');
   throw new LabError(
     'OtherLab',

@@ -109,7 +109,7 @@ async function claim(options: UpOptions, progress: Progress): Promise<Lab> {
   }
   const lab = describeLab({ checkout: options.checkout, ...wanted });
   if (claimMachine(lab).orphaned) {
-    progress.say('down', 'the checkout of an earlier lab is gone; removing what it left');
+    progress.say('down', 'the lab of another checkout is dead; removing what it left');
     await sweep(lab, progress);
     claimMachine(lab);
   }
