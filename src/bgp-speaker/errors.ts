@@ -1,4 +1,4 @@
-import { OvenbirdError } from '../base/index.ts';
+import { OvenbirdError } from '../base/errors.ts';
 
 /** What a NOTIFICATION says (RFC 4271 section 4.5): error code, subcode and data. */
 export interface Notification {

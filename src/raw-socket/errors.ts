@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util';
-import { OvenbirdError } from '../base/index.ts';
+import { OvenbirdError } from '../base/errors.ts';
 
 /**
  * What went wrong, for code to compare. `SystemCall` is any other error of the kernel; `errno` then tells which.

@@ -1,4 +1,5 @@
-import { Backoff, type Clock, systemClock, type Timer } from '../base/index.ts';
+import { Backoff } from '../base/backoff.ts';
+import { type Clock, systemClock, type Timer } from '../base/clock.ts';
 import { addon } from './addon.ts';
 import { attempt, RawSocketError, systemError } from './errors.ts';
 import { decodeRouteMessages, encodeDumpRequest, type InterfaceAddress, type Link } from './link-messages.ts';
