@@ -6,9 +6,11 @@ import { RawSocketError } from './errors.ts';
 declare const gateBrand: unique symbol;
 declare const packetBrand: unique symbol;
 declare const netlinkBrand: unique symbol;
+declare const datagramBrand: unique symbol;
 /** Objects of the addon: opaque to JavaScript. */
 export type GateHandle = { readonly [gateBrand]: true };
 export type PacketHandle = { readonly [packetBrand]: true };
+export type DatagramHandle = { readonly [datagramBrand]: true };
 type NetlinkHandle = { readonly [netlinkBrand]: true };
 
 /** The functions of native/addon.c. Each throws an Error with `syscall` and `errno`; see `attempt`. */
@@ -16,6 +18,7 @@ export interface Addon {
   readonly interfaceVersion: number;
   /** Frames in one callback, and slots in the shared buffer. */
   readonly packetBatch: number;
+  readonly datagramBatch: number;
   gateCreate(): GateHandle;
   gateOpen(gate: GateHandle, milliseconds: number): void;
   gateExtend(gate: GateHandle, milliseconds: number): boolean;
@@ -40,6 +43,17 @@ export interface Addon {
   packetHardwareAddress(packet: PacketHandle): Uint8Array;
   packetStatistics(packet: PacketHandle): number[];
   packetClose(packet: PacketHandle): void;
+  datagramOpen(fd: number): DatagramHandle;
+  datagramStart(
+    datagram: DatagramHandle,
+    buffer: ArrayBuffer,
+    slotBytes: number,
+    report: (count: number, errno: number) => void,
+  ): void;
+  datagramDrain(datagram: DatagramHandle): number;
+  datagramSend(datagram: DatagramHandle, payload: Uint8Array, address: Uint8Array): number;
+  datagramDropped(datagram: DatagramHandle): number;
+  datagramClose(datagram: DatagramHandle): void;
   netlinkOpen(protocol: number, groups: number, receiveBufferBytes: number): NetlinkHandle;
   netlinkStart(netlink: NetlinkHandle, buffer: ArrayBuffer, report: (length: number, errno: number) => void): void;
   netlinkSend(netlink: NetlinkHandle, request: Uint8Array): void;
@@ -57,7 +71,7 @@ export interface Addon {
 }
 
 /** RAW_SOCKET_INTERFACE_VERSION of native/addon.h. */
-const interfaceVersion = 2;
+const interfaceVersion = 3;
 
 /** Where the addon may be: named by the environment, beside the bundle, or in the checkout's dist. */
 export function addonCandidates(moduleUrl: string, named: string | undefined): string[] {

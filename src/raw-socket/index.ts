@@ -16,6 +16,13 @@ export {
   receivedTtlFilter,
   ret,
 } from './bpf.ts';
+export {
+  type Datagram,
+  type DatagramSocket,
+  type DatagramSocketOptions,
+  openDatagramSocket,
+  socketAddress,
+} from './datagram-socket.ts';
 export { RawSocketError, type RawSocketErrorCode } from './errors.ts';
 export { createGate, type Gate } from './gate.ts';
 export type { InterfaceAddress, Link, LinkFlags, OperationalState } from './link-messages.ts';
@@ -30,15 +37,19 @@ export {
   type PacketType,
 } from './packet-socket.ts';
 export {
+  arrivalInterface,
   attachFilter,
   type BindOptions,
   bindAddress,
   bindToDevice,
+  boundDevice,
   closeFd,
   closingOnFailure,
   createSocket,
   getIntegerOption,
   type SocketKind,
+  savedSyn,
+  saveSyn,
   setMark,
   setMaximumSegment,
   setMinimumTtl,

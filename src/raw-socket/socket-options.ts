@@ -136,6 +136,36 @@ export function setMaximumSegment(fd: number, bytes: number): void {
   setInt(fd, `set maximum segment ${bytes}`, IPPROTO_TCP, 2, bytes);
 }
 
+/** TCP, listening: keep the SYN of each connection for `savedSyn` (TCP_SAVE_SYN). */
+export function saveSyn(fd: number): void {
+  setInt(fd, 'keep the SYN', IPPROTO_TCP, 27, 1);
+}
+
+/**
+ * TCP, accepted by a listener with `saveSyn`: the IP and TCP headers with which the peer opened the connection. Only the
+ * first call gives them; empty when the kernel kept none, as when it answers a flood with SYN cookies.
+ */
+export function savedSyn(fd: number): Uint8Array {
+  return attempt('read the saved SYN', () => addon().socketGetOption(fd, IPPROTO_TCP, 28, 256));
+}
+
+/** TCP, accepted: the index of the interface through which the connection was opened. */
+export function arrivalInterface(fd: number, family: 4 | 6): number {
+  // The kernel notes it where a socket has its interface for multicast; IPv4 shows that only in a control message.
+  if (family === 6) return getIntegerOption(fd, IPPROTO_IPV6, 17);
+  const doing = 'ask for the interface of a connection';
+  setInt(fd, doing, IPPROTO_IP, 8, 1);
+  // struct cmsghdr {u64 length, i32 level, i32 type}, struct in_pktinfo {i32 interface index, ...}
+  const control = attempt(doing, () => addon().socketGetOption(fd, IPPROTO_IP, 9, 64));
+  if (control.length < 20) throw new RawSocketError('Unsupported', `${doing}: the kernel does not say`);
+  return new DataView(control.buffer, control.byteOffset).getInt32(16, true);
+}
+
+/** TCP: the interface or VRF that the socket is bound to, by index; 0 when none. */
+export function boundDevice(fd: number): number {
+  return getIntegerOption(fd, SOL_SOCKET, 62);
+}
+
 /** Kernel receive buffer, bytes; the kernel doubles the number and caps it at net.core.rmem_max. */
 export function setReceiveBuffer(fd: number, bytes: number): void {
   setInt(fd, `set receive buffer ${bytes}`, SOL_SOCKET, 8, bytes);

@@ -23,6 +23,12 @@ static const struct {
     {"packetHardwareAddress", packet_hardware_address},
     {"packetStatistics", packet_statistics},
     {"packetClose", packet_close},
+    {"datagramOpen", datagram_open},
+    {"datagramStart", datagram_start},
+    {"datagramDrain", datagram_drain},
+    {"datagramSend", datagram_send},
+    {"datagramDropped", datagram_dropped},
+    {"datagramClose", datagram_close},
     {"netlinkOpen", netlink_open},
     {"netlinkStart", netlink_start},
     {"netlinkSend", netlink_send},
@@ -61,7 +67,8 @@ napi_value napi_register_module_v1(napi_env env, napi_value exports) {
     }
   }
   if (!set_number(env, exports, "interfaceVersion", RAW_SOCKET_INTERFACE_VERSION) ||
-      !set_number(env, exports, "packetBatch", packet_batch())) {
+      !set_number(env, exports, "packetBatch", packet_batch()) ||
+      !set_number(env, exports, "datagramBatch", datagram_batch())) {
     return NULL;
   }
   return exports;

@@ -31,7 +31,7 @@ int uv_poll_start(uv_poll_t *handle, int events, void (*ready)(uv_poll_t *handle
 int uv_poll_stop(uv_poll_t *handle);
 
 /* Raised with every change of the functions or their arguments; the loader refuses another number. */
-#define RAW_SOCKET_INTERFACE_VERSION 2
+#define RAW_SOCKET_INTERFACE_VERSION 3
 
 /* ---- values and errors (values.c) ---- */
 
@@ -52,7 +52,12 @@ napi_value number_value(napi_env env, double number);
 
 /* ---- objects handed to JavaScript as externals; the first word tells what they are ---- */
 
-enum object_kind { OBJECT_GATE = 0x67617465, OBJECT_PACKET = 0x7061636b, OBJECT_NETLINK = 0x6e6c6e6b };
+enum object_kind {
+  OBJECT_GATE = 0x67617465,
+  OBJECT_PACKET = 0x7061636b,
+  OBJECT_NETLINK = 0x6e6c6e6b,
+  OBJECT_DATAGRAM = 0x64677261,
+};
 
 struct object {
   enum object_kind kind;
@@ -128,6 +133,14 @@ napi_value packet_hardware_address(napi_env env, napi_callback_info info);
 napi_value packet_statistics(napi_env env, napi_callback_info info);
 napi_value packet_close(napi_env env, napi_callback_info info);
 uint32_t packet_batch(void);
+
+napi_value datagram_open(napi_env env, napi_callback_info info);
+napi_value datagram_start(napi_env env, napi_callback_info info);
+napi_value datagram_drain(napi_env env, napi_callback_info info);
+napi_value datagram_send(napi_env env, napi_callback_info info);
+napi_value datagram_dropped(napi_env env, napi_callback_info info);
+napi_value datagram_close(napi_env env, napi_callback_info info);
+uint32_t datagram_batch(void);
 
 napi_value netlink_open(napi_env env, napi_callback_info info);
 napi_value netlink_start(napi_env env, napi_callback_info info);
