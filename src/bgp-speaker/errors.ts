@@ -10,8 +10,11 @@ export interface Notification {
   data: Uint8Array;
 }
 
-/** `BadMessage`: a peer sent what the protocol forbids. `BadArgument`: a caller asked for what cannot be encoded. */
-export type BgpErrorCode = 'BadMessage' | 'BadArgument' | 'BadOptions';
+/**
+ * `BadMessage`: a peer sent what the protocol forbids. `BadArgument`: a caller asked for what cannot be encoded.
+ * `Connect`, `Listen`: TCP failed, for the reason in `errno`.
+ */
+export type BgpErrorCode = 'BadMessage' | 'BadArgument' | 'BadOptions' | 'Connect' | 'Listen';
 
 /** Every error of this library. */
 export class BgpError<Code extends BgpErrorCode = BgpErrorCode> extends OvenbirdError<Code> {}
@@ -40,5 +43,21 @@ export class BgpOptionsError extends BgpError<'BadOptions'> {
   constructor(problems: readonly { field: string; text: string }[]) {
     super('BadOptions', problems.map(({ field, text }) => `${field}: ${text}`).join('; '));
     this.problems = problems;
+  }
+}
+
+/** The kernel made no connection (`Connect`), or does not take connections as asked (`Listen`). */
+export class BgpTransportError<Code extends 'Connect' | 'Listen' = 'Connect' | 'Listen'> extends BgpError<Code> {
+  /** The kernel's name of the reason, e.g. "ECONNREFUSED"; undefined when no system call failed. */
+  readonly errno: string | undefined;
+
+  constructor(
+    code: Code,
+    message: string,
+    options: { errno?: string | undefined; cause?: unknown; retryable?: boolean } = {},
+  ) {
+    const { errno, ...rest } = options;
+    super(code, message, rest);
+    this.errno = errno;
   }
 }

@@ -28,6 +28,7 @@ export {
   type BgpErrorCode,
   BgpMessageError,
   BgpOptionsError,
+  BgpTransportError,
   type Notification,
 } from './errors.ts';
 export { type AddressFamily, addressFamilies, cease, errorCode, messageType } from './message/assigned-numbers.ts';
@@ -81,3 +82,13 @@ export {
   stepPeer,
 } from './session/peer-machine.ts';
 export { resolveSessionOptions, type SessionOptions } from './session/session-options.ts';
+export { tcpTransport } from './transport/tcp-transport.ts';
+export type {
+  AuthenticationKey,
+  ConnectionOptions,
+  ListenOptions,
+  PeerEndpoint,
+  PeerListener,
+  RefusalReason,
+  Transport,
+} from './transport/transport.ts';

@@ -15,7 +15,7 @@ export interface AuthenticationKey {
 
 /** How TCP connections with a peer are made, whoever opens them. */
 export interface ConnectionOptions {
-  /** The source address; default: the kernel chooses. */
+  /** The source address of connections made; default: the kernel chooses. A peer may connect to another of ours. */
   localAddress?: Address;
   /** Only through this interface or VRF (SO_BINDTODEVICE); required for a link-local peer. */
   interface?: string;
@@ -25,9 +25,12 @@ export interface ConnectionOptions {
   authenticationKeys?: readonly AuthenticationKey[];
   /** RFC 5082: the peer is at most this many hops away, 1-254. Exclusive with `multihop`. */
   ttlSecurityHops?: number;
-  /** TTL of what is sent, 1-255. Default: 1 for an external peer, 255 for an internal one. */
+  /**
+   * TTL of what is sent, 1-255; default 255. TCP does not know who is external: for an external peer on the same
+   * network the session gives 1.
+   */
   multihop?: number;
-  /** Unacknowledged data ends the connection after this, ms (TCP_USER_TIMEOUT). Default: none. */
+  /** Unacknowledged data, or an unanswered SYN, ends the connection after this, ms (TCP_USER_TIMEOUT). Default: none. */
   userTimeoutMs?: number;
 }
 
@@ -36,14 +39,31 @@ export interface PeerEndpoint {
   address: Address;
   /** Default 179. */
   port?: number;
+  /** Of a connection that was taken: through which interface, when the address is link-local. Not for `dial`. */
+  interface?: string;
 }
 
-/** Takes connections. Keys are there before the first segment of the peer they are for is answered. */
+/**
+ * Takes connections.
+ *
+ * What the kernel does: a segment from an address or prefix with a key is answered only when it is signed with that key;
+ * the longest prefix counts. A SYN from anywhere else is answered unsigned, whoever sends it. What this does on top: a
+ * connection is given out only when its peer is admitted and its SYN was signed if that peer has a key and came with
+ * enough TTL if it has `ttlSecurityHops`; all others are reset before a byte is read. So a connection that was opened
+ * before its peer got a key is not given out after it.
+ */
 export interface PeerListener {
   readonly port: number;
-  /** Whose connections are wanted and how they are made; a prefix stands for every address in it. */
+  /**
+   * Whose connections are wanted and how they are made; a prefix stands for every address in it, and the longest prefix
+   * that holds an address counts. Again for the same prefix: replaces; connections already given out stay as they are.
+   * Link-local peers are told apart by `interface` as well.
+   * @throws BgpOptionsError; BgpTransportError `Listen` with the reason of the kernel; then nothing has changed
+   */
   admit(peers: Cidr, options: ConnectionOptions): void;
-  dismiss(peers: Cidr): void;
+  /** Connections already given out stay. `interface` as it was for `admit`, where that was link-local. */
+  dismiss(peers: Cidr, options?: Pick<ConnectionOptions, 'interface'>): void;
+  /** Connections already given out stay. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -53,15 +73,25 @@ export interface ListenOptions {
   /** 0 lets the kernel choose; default 179. */
   port?: number;
   interface?: string;
-  /** Connections of peers that nobody admitted are closed without a word and counted by `onRefused`. */
+  /**
+   * The socket reads nothing until it is listened to, and ends quietly when nobody listens to its errors.
+   * Connections of peers that nobody admitted are closed without a word and counted by `onRefused`.
+   */
   onConnection(socket: Socket, from: PeerEndpoint): void;
-  onRefused(from: PeerEndpoint): void;
-  /** The listener cannot go on, e.g. its interface is gone. */
+  onRefused(from: PeerEndpoint, reason: RefusalReason): void;
+  /** The listener has closed itself because it cannot go on, e.g. its interface is gone. */
   onError(error: Error): void;
 }
 
+/** Why a connection was refused: nobody admitted its peer, or it came unsigned, from too far or another interface. */
+export type RefusalReason = 'not-admitted' | 'unsigned' | 'too-far' | 'interface' | 'failed';
+
 export interface Transport {
-  /** @throws BgpError `Connect` with the reason of the kernel; AbortError when aborted */
+  /**
+   * The socket has sent and read nothing, and ends quietly when nobody listens to its errors.
+   * @throws BgpOptionsError; BgpTransportError `Connect` with the reason of the kernel; the signal's reason when aborted
+   */
   dial(peer: PeerEndpoint, options: ConnectionOptions, signal: AbortSignal): Promise<Socket>;
+  /** @throws BgpTransportError `Listen` with the reason of the kernel */
   listen(options: ListenOptions): Promise<PeerListener>;
 }
