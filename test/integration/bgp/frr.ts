@@ -1,0 +1,215 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { groupsForFrr } from '../../../lab/hosts.ts';
+import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
+import { ask, Daemon, until } from './daemon.ts';
+import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
+import { communityWord, extendedWord } from './route-words.ts';
+
+const programs = ['zebra', 'bfdd', 'bgpd'] as const;
+
+/** FRR: zebra (interfaces, router advertisements for unnumbered sessions), bfdd, bgpd. */
+export class FrrPeer implements BgpPeer {
+  static readonly programs = ['vtysh', ...programs.map((program) => `/usr/lib/frr/${program}`)];
+  readonly kind = 'frr';
+  readonly #description: PeerDescription;
+  readonly #place: PeerPlace;
+  #daemons: Daemon[] = [];
+
+  constructor(description: PeerDescription, place: PeerPlace) {
+    this.#description = description;
+    this.#place = place;
+  }
+
+  async start(): Promise<void> {
+    const { directory } = this.#place;
+    writeFileSync(join(directory, 'frr.conf'), frrConfig(this.#description));
+    writeFileSync(join(directory, 'group'), groupsForFrr(readFileSync('/etc/group', 'utf8')));
+    this.#daemons = [];
+    // The others connect to zebra at their start.
+    for (const program of programs) await this.#startDaemon(program);
+  }
+
+  async #startDaemon(program: (typeof programs)[number]): Promise<void> {
+    const { directory, namespace } = this.#place;
+    const argv = [
+      ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
+      ...['mount --bind "$0" /etc/group && exec "$@"', join(directory, 'group'), `/usr/lib/frr/${program}`],
+      ...['-f', join(directory, 'frr.conf'), '-i', join(directory, `${program}.pid`)],
+      ...['-z', join(directory, 'zserv.api'), '--vty_socket', directory, '-u', 'root', '-g', 'root'],
+      ...(program === 'bfdd' ? ['--bfdctl', join(directory, 'bfdd.sock')] : ['-P', '0']),
+    ];
+    const daemon = new Daemon(namespace, argv, join(directory, 'frr.log'));
+    this.#daemons.push(daemon);
+    await until(
+      `${program} starts`,
+      () => this.#ask(program, 'show version'),
+      (text) => text.includes('FRRouting'),
+    );
+    daemon.assertRunning();
+  }
+
+  async stop(signal?: NodeJS.Signals): Promise<void> {
+    // The one that speaks BGP first, so that it can say good-bye.
+    for (const daemon of this.#daemons.toReversed()) await daemon.stop(signal);
+    this.#daemons = [];
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#daemons.at(-1)?.signal(name);
+  }
+
+  log(): string {
+    return readFileSync(join(this.#place.directory, 'frr.log'), 'utf8');
+  }
+
+  async session(neighbor: string): Promise<SessionView> {
+    const all = JSON.parse(await this.#ask('bgpd', 'show bgp neighbors json')) as Record<string, Neighbor | undefined>;
+    // A dynamic neighbour is listed by its address.
+    const found =
+      all[neighbor] ?? (neighbor.includes('/') ? Object.values(all).find((one) => one?.bgpState) : undefined);
+    const hold = found?.bgpTimerHoldTimeMsecs;
+    return {
+      established: found?.bgpState === 'Established',
+      state: found?.bgpState ?? 'none',
+      ...(found ? { remoteAs: found.remoteAs } : {}),
+      ...(hold === undefined ? {} : { holdTimeSeconds: hold / 1000 }),
+    };
+  }
+
+  async routes(family: AddressFamily): Promise<PeerRoute[]> {
+    const { routes } = await this.#table(family);
+    return Object.entries(routes).flatMap(([prefix, paths]) =>
+      paths.flatMap((path) => (path.peer && path.sourced !== true ? [routeOf(prefix, path)] : [])),
+    );
+  }
+
+  async count(family: AddressFamily): Promise<number> {
+    const text = await this.#ask('bgpd', `show bgp ${afi(family)} unicast summary json`);
+    const { peers = {} } = JSON.parse(text) as { peers?: Record<string, { pfxRcd?: number }> };
+    return Object.values(peers).reduce((sum, { pfxRcd = 0 }) => sum + pfxRcd, 0);
+  }
+
+  async refresh(neighbor: string): Promise<void> {
+    await this.#ask('bgpd', `clear bgp ${neighbor} soft in`);
+  }
+
+  async reset(neighbor: string): Promise<void> {
+    await this.#ask('bgpd', `clear bgp ${neighbor}`);
+  }
+
+  async #table(family: AddressFamily): Promise<{ routes: Record<string, Path[]> }> {
+    return JSON.parse(await this.#ask('bgpd', `show bgp ${afi(family)} unicast json detail`));
+  }
+
+  #ask(daemon: (typeof programs)[number], question: string): Promise<string> {
+    const { namespace, directory } = this.#place;
+    return ask(namespace, ['vtysh', '--vty_socket', directory, '-d', daemon, '-c', question]);
+  }
+}
+
+interface Neighbor {
+  remoteAs: number;
+  bgpState?: string;
+  bgpTimerHoldTimeMsecs?: number;
+}
+
+interface Path {
+  aspath?: { segments?: { list: number[] }[] };
+  origin?: string;
+  metric?: number;
+  locPrf?: number;
+  stale?: boolean;
+  /** Its own. */
+  sourced?: boolean;
+  community?: { list: string[] };
+  largeCommunity?: { list: string[] };
+  extendedCommunity?: { string: string };
+  nexthops?: { ip: string }[];
+  peer?: { peerId: string };
+}
+
+function routeOf(prefix: string, path: Path): PeerRoute {
+  const extended = (path.extendedCommunity?.string ?? '').split(' ').filter((word) => word !== '');
+  return {
+    prefix,
+    nextHops: (path.nexthops ?? []).map(({ ip }) => ip),
+    asPath: (path.aspath?.segments ?? []).flatMap(({ list }) => list),
+    origin: (path.origin ?? '').toLowerCase(),
+    med: path.metric,
+    localPreference: path.locPrf,
+    communities: (path.community?.list ?? []).map((word) => communityWord(camelToDashes(word))).sort(),
+    largeCommunities: [...(path.largeCommunity?.list ?? [])].sort(),
+    extendedCommunities: extended
+      .map((word) => {
+        const at = word.indexOf(':');
+        return extendedWord(word.slice(0, at), word.slice(at + 1));
+      })
+      .sort(),
+    stale: path.stale ?? false,
+  };
+}
+
+/** FRR's JSON has "noExport" where its text has "no-export". */
+function camelToDashes(word: string): string {
+  return word.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function afi(family: AddressFamily): string {
+  return family === 'ipv4-unicast' ? 'ipv4' : 'ipv6';
+}
+
+function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription): string {
+  const lines = [
+    'hostname peer',
+    'log stdout debugging',
+    'debug bgp neighbor-events',
+    'debug bgp updates in',
+    'debug bgp graceful-restart',
+    `router bgp ${as}`,
+    ` bgp router-id ${routerId}`,
+    ' no bgp ebgp-requires-policy',
+    ' no bgp default ipv4-unicast',
+    ' no bgp network import-check',
+    ' bgp listen limit 100',
+    ...sessions.flatMap((session, index) => neighborLines(session, index)),
+  ];
+  for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
+    lines.push(` address-family ${afi(family)} unicast`);
+    for (const [index, session] of sessions.entries()) {
+      if (session.families.includes(family)) lines.push(`  neighbor ${nameOf(session, index)} activate`);
+    }
+    const own = announces.filter((one) => one.includes(':') === (family === 'ipv6-unicast'));
+    lines.push(...own.map((one) => `  network ${one}`), ' exit-address-family');
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function nameOf({ neighbor }: PeerSession, index: number): string {
+  return neighbor.includes('/') ? `group${index}` : neighbor;
+}
+
+function neighborLines(session: PeerSession, index: number): string[] {
+  const { neighbor, local, remoteAs, holdTimeSeconds = 9 } = session;
+  const name = nameOf(session, index);
+  const isInterface = !/[.:]/.test(neighbor);
+  const first = neighbor.includes('/')
+    ? [` neighbor ${name} peer-group`, ` neighbor ${name} remote-as ${remoteAs}`]
+    : [` neighbor ${name} ${isInterface ? 'interface ' : ''}remote-as ${remoteAs}`];
+  const has = (line: string, wanted: unknown) =>
+    wanted === undefined || wanted === false ? [] : [` neighbor ${name} ${line}`];
+  return [
+    ...first,
+    ...has(`timers ${Math.floor(holdTimeSeconds / 3)} ${holdTimeSeconds}`, true),
+    ...(neighbor.includes('/') ? [] : has('timers connect 1', true)),
+    ...has(`update-source ${local}`, local !== undefined && !neighbor.includes('/')),
+    ...has(`password ${session.password}`, session.password),
+    ...has(`ttl-security hops ${session.ttlSecurityHops}`, session.ttlSecurityHops),
+    ...has(`ebgp-multihop ${session.multihop}`, session.multihop),
+    ...has('passive', session.passive),
+    ...has('bfd', session.bfd),
+    ...has('capability extended-nexthop', session.extendedNextHop),
+    ...has('graceful-restart-helper', session.gracefulRestart),
+    ...(neighbor.includes('/') ? [` bgp listen range ${neighbor} peer-group ${name}`] : []),
+  ];
+}
