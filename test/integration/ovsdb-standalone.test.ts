@@ -1,6 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import {
   type Client,
@@ -640,58 +638,5 @@ scenarios('a standalone ovsdb-server', () => {
         await tearDown(other);
       }
     });
-  });
-
-  describe('the program', () => {
-    const cli = join(import.meta.dirname, '../../src/ovsdb-client/cli.ts');
-    const ovsdbClient = (...args: string[]) => output(process.execPath, cli, ...args);
-
-    test('dump, transact, wait, list-dbs and get-schema', async () => {
-      const client = await open();
-      const tx = client.transaction();
-      tx.insert('Log', { key: 'a', value: 9007199254740993n });
-      await client.transact(tx);
-      const dumped = JSON.parse(
-        await ovsdbClient('dump', server.endpoint, 'Kinds', 'Log', 'key', '-o', 'json'),
-      ) as object;
-      expect(dumped).toMatchObject({ table: 'Log', row: { key: 'a' } });
-      expect(await ovsdbClient('dump', server.endpoint, 'Kinds', 'Log')).toMatch(
-        /Log table\n_uuid +key +value\n\S+ +a +9007199254740993\n/,
-      );
-      expect(await ovsdbClient('transact', server.endpoint, '["Kinds",{"op":"delete","table":"Log","where":[]}]')).toBe(
-        '[{"count":1}]\n',
-      );
-      await ovsdbClient('wait', server.endpoint, 'Kinds', 'connected', '-t', '10');
-      await ovsdbClient('wait', server.endpoint, 'Nope', 'removed', '-t', '10');
-      expect(await ovsdbClient('list-dbs', server.endpoint)).toBe('Kinds\n_Server\n');
-      expect(JSON.parse(await ovsdbClient('get-schema', server.endpoint, 'Kinds'))).toMatchObject({ name: 'Kinds' });
-      await expect(ovsdbClient('dump', 'unix:/nonexistent', 'Kinds', '-t', '0.3')).rejects.toMatchObject({
-        code: 1,
-        stderr: expect.stringMatching(
-          /^ovsdb-client: no connection in time.*unix:\/nonexistent cannot be reached.*ENOENT/,
-        ),
-      });
-      await expect(ovsdbClient('dump')).rejects.toMatchObject({ code: 2 });
-    });
-  });
-
-  test('the example of the README runs as it stands', async () => {
-    const own = await standalone('/usr/share/openvswitch/vswitch.ovsschema');
-    try {
-      await output('ovs-vsctl', `--db=${own.endpoint}`, '--no-wait', '--', 'init', '--', 'add-br', 'br0');
-      const library = join(import.meta.dirname, '../../src/ovsdb-client');
-      const readme = await readFile(join(library, 'README.md'), 'utf8');
-      const example = /```ts\n(import \{ connect[\s\S]*?)```/.exec(readme)?.[1] ?? '';
-      const file = join(own.directory, 'example.mts');
-      await writeFile(
-        file,
-        example.replace('ovenbird/ovsdb-client', join(library, 'index.ts')).replace(/unix:[^']*/, own.endpoint),
-      );
-      const [first, ...changes] = (await output(process.execPath, file)).trim().split('\n');
-      expect(first).toMatch(/^[0-9a-f-]{36} \[/);
-      expect(changes.filter((line) => line.startsWith('insert '))).toHaveLength(2);
-    } finally {
-      await tearDown(own);
-    }
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { readCommandLine } from '../../src/ovsdb-client/cli/arguments.ts';
-import { jsonLines, tableText } from '../../src/ovsdb-client/cli/print.ts';
+import { jsonLines, listText, tableText } from '../../src/ovsdb-client/cli/print.ts';
 import { formatEndpoint, parseEndpoints, parseSchema } from '../../src/ovsdb-client/index.ts';
 import { generateTypes } from '../../src/ovsdb-client/schema/generate.ts';
 import { afterFailure, firstRound, nextEndpoint } from '../../src/ovsdb-client/session/endpoint-choice.ts';
@@ -148,6 +148,9 @@ describe('the program', () => {
     [[]],
     [['dump', '-o', 'xml']],
     [['dump', '-t', '0']],
+    [['dump', '-t', '9e9']],
+    [['dump', '-t']],
+    [['dump', '--server-name', 'x']],
     [['dump', '--leader', 'me']],
     [['dump', '-C', 'ca']],
     [['dump', '--nope']],
@@ -155,7 +158,7 @@ describe('the program', () => {
     expect(() => readCommandLine(args)).toThrow(expect.objectContaining({ code: 'InvalidOptions' }));
   });
 
-  test('prints rows as a table and as JSON', () => {
+  test('prints rows as a table, as a list and as JSON', () => {
     const rows = [
       { _uuid: id(2) as never, name: 'a b', tags: ['x', 'y'], labels: new Map([['k', 'v']]), n: 9007199254740993n },
       { _uuid: id(1) as never, name: '', tags: [], labels: new Map(), n: undefined },
@@ -163,8 +166,12 @@ describe('the program', () => {
     expect(tableText(['name', 'tags', 'labels', 'n'], rows)).toBe(
       ['name   tags    labels  n', '""     []      {}', '"a b"  [x, y]  {k=v}   9007199254740993'].join('\n'),
     );
-    expect(jsonLines('T', rows).split('\n')[1]).toBe(
-      `{"table":"T","row":{"_uuid":"${id(2)}","name":"a b","tags":["x","y"],"labels":{"k":"v"},"n":9007199254740993}}`,
+    expect(jsonLines('T', ['n', 'name', 'tags', 'labels', '_uuid'], rows).split('\n')).toStrictEqual([
+      `{"table":"T","row":{"n":null,"name":"","tags":[],"labels":{},"_uuid":"${id(1)}"}}`,
+      `{"table":"T","row":{"n":9007199254740993,"name":"a b","tags":["x","y"],"labels":{"k":"v"},"_uuid":"${id(2)}"}}`,
+    ]);
+    expect(listText(['name', 'labels'], rows)).toBe(
+      ['name   : ""', 'labels : {}', '', 'name   : "a b"', 'labels : {k=v}'].join('\n'),
     );
   });
 });

@@ -42,10 +42,21 @@ export function tableText(columns: readonly string[], rows: readonly UntypedRow[
     .join('\n');
 }
 
-/** Rows as JSON, one a line, sorted by `_uuid`. */
-export function jsonLines(table: string, rows: readonly UntypedRow[]): string {
+/** Rows one below the other, a line for each column, sorted by `_uuid`. */
+export function listText(columns: readonly string[], rows: readonly UntypedRow[]): string {
+  const width = Math.max(...columns.map((column) => column.length));
   return sorted(rows)
-    .map((row) => stringify({ table, row: rowToJson(row) }))
+    .map((row) => columns.map((column) => `${column.padEnd(width)} : ${valueToText(row[column])}`.trimEnd()).join('\n'))
+    .join('\n\n');
+}
+
+/** Rows as JSON, one a line, sorted by `_uuid`, the columns in the order that is given. */
+export function jsonLines(table: string, columns: readonly string[], rows: readonly UntypedRow[]): string {
+  return sorted(rows)
+    .map((row) => {
+      const json = rowToJson(row);
+      return stringify({ table, row: Object.fromEntries(columns.map((column) => [column, json[column]])) });
+    })
     .join('\n');
 }
 

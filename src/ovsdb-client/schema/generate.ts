@@ -1,5 +1,6 @@
 import { OvsdbError } from '../errors.ts';
 import { type Json, stringify } from '../json/json-value.ts';
+import { parseNumber } from '../json/scalar-token.ts';
 import { type BaseType, type ColumnSchema, type DatabaseSchema, parseSchema } from './schema.ts';
 
 export interface GenerateOptions {
@@ -151,8 +152,13 @@ function sortKeys(json: Json): Json {
 /** Reads the text of a schema file. Throws OvsdbError `InvalidOptions` when it is not JSON. */
 export function readSchemaText(text: string, file: string): Json {
   try {
-    return JSON.parse(text) as Json;
+    return JSON.parse(text, exactNumber) as Json;
   } catch (cause) {
     throw new OvsdbError('InvalidOptions', `${file} is not JSON`, { cause });
   }
+}
+
+/** For JSON.parse: integers that a double cannot hold are read from the text itself. */
+function exactNumber(_key: string, value: unknown, context?: { source?: string }): unknown {
+  return typeof value === 'number' && context?.source !== undefined ? parseNumber(context.source) : value;
 }

@@ -174,5 +174,8 @@ function isFit(verdict: Verdict): boolean {
 
 function asOvsdbError(name: string, thrown: unknown): OvsdbError {
   if (thrown instanceof OvsdbError && thrown.message.startsWith(name)) return thrown;
-  return new OvsdbError('ConnectFailed', `${name}: ${describeError(thrown)}`, { cause: thrown, retryable: true });
+  // The chain of causes goes on with the cause of what was thrown: its own message is in ours.
+  const isOurs = thrown instanceof OvsdbError;
+  const [message, cause] = isOurs ? [thrown.message, thrown.cause] : [describeError(thrown), undefined];
+  return new OvsdbError('ConnectFailed', `${name}: ${message}`, { cause, retryable: true });
 }
