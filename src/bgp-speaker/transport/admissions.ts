@@ -79,14 +79,17 @@ export class Admissions {
   #keysOf({ peers, options }: Admission): KeyRow[] {
     const kind = keyKind(options);
     if (kind === 'none') return [];
-    const holes: Cidr[] = [];
+    // Most admissions are single peers, with nothing inside.
+    if (peers.prefixLength === familyBits(peers.family) && !isLinkLocal(peers.address)) return rowsFor(peers, options);
+    const inner: Admission[] = [];
     for (const other of this.#byKey.values()) {
-      const otherKind = keyKind(other.options);
-      const same = String(other.peers) === String(peers);
-      if (same && otherKind !== kind) throw twoKeys(peers);
-      const inside = !same && other.peers.prefixLength > peers.prefixLength && peers.contains(other.peers.address);
-      if (inside && (kind === 'ao' || otherKind !== kind)) holes.push(other.peers);
+      const same = other.peers.prefixLength === peers.prefixLength && other.peers.address.equals(peers.address);
+      if (same && keyKind(other.options) !== kind) throw twoKeys(peers);
+      if (other.peers.prefixLength > peers.prefixLength && peers.contains(other.peers.address)) inner.push(other);
     }
+    // Where all that is inside has MD5 keys of its own, the longest prefix does it.
+    const whole = kind === 'md5' && inner.every(({ options: other }) => keyKind(other) === 'md5');
+    const holes = whole ? [] : inner.map((other) => other.peers);
     return coverWithout(peers, holes).flatMap((part) => rowsFor(part, options));
   }
 }

@@ -30,9 +30,10 @@ function keyedPeer({ peers }: KeyRow): KeyedPeer {
 }
 
 /**
- * Brings the kernel's keys to those desired. New rows go in before old ones go out, so that no peer that keeps a key is
- * without one in between; an MD5 key is replaced in place. Only a TCP-AO key that changes under the same identifiers, or
- * a peer that changes its kind, must go out first: a connection that comes in just then is caught by its unsigned SYN.
+ * Brings the kernel's keys to those desired, so that a peer that has a password before and after is at no moment without
+ * one: an MD5 key is replaced in place, and new ones go in before old ones go out. That cannot be had of TCP-AO, where
+ * keys of one peer must not overlap, nor of a peer that changes its kind: a connection that comes in just then is caught
+ * by its unsigned SYN.
  */
 export class ListenerKeys {
   readonly #table: KeyTable;
@@ -45,15 +46,21 @@ export class ListenerKeys {
   /** @throws BgpTransportError `Listen`; what was done by then is known, and the next call goes on from there */
   apply(desired: readonly KeyRow[]): void {
     const wanted = new Map(desired.map((row) => [rowName(row), row]));
-    const stale = [...this.#realised.values()].filter((row) => !wanted.has(rowName(row)));
     const changed = desired.filter((row) => this.#realised.get(rowName(row))?.secret !== row.secret);
-    for (const row of stale.filter((old) => changed.some((fresh) => blocks(old, fresh)))) this.#remove(row);
-    for (const row of changed) {
-      const old = this.#realised.get(rowName(row));
-      if (old?.kind === 'ao') this.#remove(old);
-      this.#add(row);
-    }
-    for (const row of stale) if (this.#realised.has(rowName(row))) this.#remove(row);
+    const isStale = (row: KeyRow) => !wanted.has(rowName(row));
+    const isInTheWay = (row: KeyRow) =>
+      isStale(row)
+        ? changed.some((fresh) => overlap(row, fresh))
+        : changed.some((fresh) => rowName(fresh) === rowName(row));
+    this.#removeAll((row) => row.kind === 'ao' && isInTheWay(row));
+    for (const row of changed) if (row.kind === 'md5') this.#add(row);
+    this.#removeAll((row) => row.kind === 'md5' && isStale(row));
+    for (const row of changed) if (row.kind === 'ao') this.#add(row);
+    this.#removeAll(isStale);
+  }
+
+  #removeAll(which: (row: KeyRow) => boolean): void {
+    for (const row of [...this.#realised.values()]) if (which(row)) this.#remove(row);
   }
 
   #add(row: KeyRow): void {
@@ -67,10 +74,8 @@ export class ListenerKeys {
   }
 }
 
-/** The kernel refuses `fresh` while it has `old`: overlapping, and of the other kind or both TCP-AO. */
-function blocks(old: KeyRow, fresh: KeyRow): boolean {
-  const overlap = old.peers.contains(fresh.peers.address) || fresh.peers.contains(old.peers.address);
-  return overlap && (old.kind === 'ao' || fresh.kind === 'ao');
+function overlap(a: KeyRow, b: KeyRow): boolean {
+  return a.peers.contains(b.peers.address) || b.peers.contains(a.peers.address);
 }
 
 function attempt(doing: string, call: () => void, tolerated?: string): void {
