@@ -200,6 +200,7 @@ describe('RFC 7606: the message', () => {
 });
 
 describe('RFC 7606: the list of attributes', () => {
+  const emptyReach = attribute(0x80, 14, [0, 2, 1, 16, ...globalHop, 0]);
   test.each<[string, UpdateParts, string]>([
     ['one byte left', { attributes: [origin, asPath, nextHop, [0x40]], nlri }, 'withdraw'],
     ['two bytes left', { attributes: [origin, asPath, nextHop, [0xc0, 8]], nlri }, 'withdraw'],
@@ -232,7 +233,9 @@ describe('RFC 7606: the list of attributes', () => {
     ['attributes, an error, no routes', { attributes: [attribute(0x40, 1, [9]), asPath, nextHop] }, 'reset 3/6'],
     ['the same beside a withdrawal', { withdrawn: nlri, attributes: [attribute(0x40, 1, [9])] }, 'reset 3/6'],
     ['the same beside MP_UNREACH_NLRI', { attributes: [mpUnreach, attribute(0x40, 1, [9])] }, 'reset 3/6'],
-    ['MP_UNREACH_NLRI alone with wrong flags', { attributes: [attribute(0xc0, 15, [0, 2, 1, 0])] }, 'withdraw'],
+    ['MP_UNREACH_NLRI alone with wrong flags', { attributes: [attribute(0xc0, 15, [0, 2, 1, 0])] }, 'reset 3/9'],
+    ['an error beside an MP_REACH_NLRI of no routes', { attributes: [emptyReach, asPath] }, 'reset 3/3'],
+    ['nothing wrong with an MP_REACH_NLRI of no routes', { attributes: [emptyReach, origin, asPath] }, 'accept'],
     ['an error to discard, no routes', { attributes: [attribute(0x40, 6, [1])] }, 'discard'],
   ])('%s', (_, parts, expected) => {
     expect(outcome(update(parts))).toBe(expected);
@@ -273,10 +276,9 @@ describe('RFC 7606: flags', () => {
     expect(outcome(announcing(attribute(flags, type, value)))).toBe('discard');
   });
 
-  test.each([0x40, 0xc0, 0x00])('MP_REACH_NLRI with flags %i: its routes are withdrawn', (flags) => {
-    const body = update({ attributes: [[flags, ...mpReach.slice(1)], origin, asPath] });
-    expect(outcome(body)).toBe('withdraw');
-    expect(classifyUpdate(body, external).announced['ipv6-unicast']).toBe(1);
+  test.each([0x40, 0xc0, 0x00])('MP_REACH_NLRI and MP_UNREACH_NLRI with flags %i end the session', (flags) => {
+    expect(outcome(update({ attributes: [[flags, ...mpReach.slice(1)], origin, asPath] }))).toBe('reset 3/9');
+    expect(outcome(announcing([flags, ...mpUnreach.slice(1)]))).toBe('reset 3/9');
   });
 
   test('an unknown attribute that is not optional ends the session and is shown', () => {

@@ -84,10 +84,26 @@ export function judgeAttribute(attribute: ReceivedAttribute, sender: AttributeSe
   if (isDiscardedFrom(type, sender))
     return discard(updateError.optionalAttribute, `attribute ${type} is not for this peer to send`);
   if ((flags & (optional | transitive)) !== shapeFlags[shape]) {
-    const isWeak = type === attributeType.atomicAggregate || type === attributeType.aggregator;
-    return (isWeak ? discard : withdraw)(updateError.attributeFlags, `attribute ${type} has flags that it cannot have`);
+    return wrongFlags(type, `attribute ${type} has flags that it cannot have`);
   }
   return judgeValue(attribute, sender);
+}
+
+/**
+ * RFC 7606 section 3 c and f. MP_REACH_NLRI and MP_UNREACH_NLRI with wrong flags are incorrect as a whole (5.3), which
+ * leaves nothing to withdraw (3 j); RFC 4760 section 7 has the subcode.
+ */
+function wrongFlags(type: number, text: string): AttributeProblem {
+  switch (type) {
+    case attributeType.mpReach:
+    case attributeType.mpUnreach:
+      return { action: 'session-reset', subcode: updateError.optionalAttribute, text };
+    case attributeType.atomicAggregate:
+    case attributeType.aggregator:
+      return discard(updateError.attributeFlags, text);
+    default:
+      return withdraw(updateError.attributeFlags, text);
+  }
 }
 
 /** RFC 7606 7.5, 7.9, 7.10 (eBGP); RFC 6793 section 3: nothing for those who have four octets. */

@@ -75,6 +75,8 @@ class Reading {
   #culprit: Uint8Array = new Uint8Array(0);
   #attributes = 0;
   #hasMpReach = false;
+  /** MP_REACH_NLRI announces something, in whatever family. */
+  #hasMpRoutes = false;
   #endOfRib: AddressFamily | undefined;
   #nextHopOctet: number | undefined;
 
@@ -117,7 +119,7 @@ class Reading {
     this.#readAttributes(attributesStart, nlriStart);
     if (this.#strongest?.action === 'session-reset') return;
     if (announced > 0 || this.#hasMpReach) this.#checkMandatory(announced > 0);
-    else this.#checkWithoutRoutes();
+    if (announced === 0 && !this.#hasMpRoutes) this.#checkWithoutRoutes();
     if (body.length === 4) this.#endOfRib = 'ipv4-unicast';
     else if (withdrawn > 0 || announced > 0 || this.#attributes > 1) this.#endOfRib = undefined;
   }
@@ -169,6 +171,7 @@ class Reading {
     const hopLength = bytes[start + 3] ?? 0;
     const prefixesAt = start + 5 + hopLength;
     if (prefixesAt > end) return this.#mpProblem('the next hop of MP_REACH_NLRI is longer than it', at, end);
+    this.#hasMpRoutes = prefixesAt < end;
     // A family that was never announced is ignored (RFC 4760 section 6).
     if (!family) return;
     if (!this.#isNextHopLength(family, hopLength)) {
@@ -211,13 +214,12 @@ class Reading {
   }
 
   /**
-   * RFC 7606 section 5.2: attributes without a route to withdraw mean that the routes were lost with the error. An
-   * UPDATE that holds only MP_UNREACH_NLRI is excepted: its routes are withdrawn either way.
+   * RFC 7606 section 5.2: an error beside no announced route means that the routes may have been lost with it. Only
+   * errors of attributes to discard are taken lightly.
    */
   #checkWithoutRoutes(): void {
     const worst = this.#strongest;
     if (worst?.action !== 'treat-as-withdraw') return;
-    if (this.#attributes === 1 && this.#seen.has(attributeType.mpUnreach) && this.#problems.length === 1) return;
     const text = `no route can be told from an UPDATE in which ${worst.text}`;
     const culprit = this.#culprit;
     this.#problem({ action: 'session-reset', subcode: worst.subcode, text });
