@@ -28,7 +28,10 @@ export interface PeerMachineConfig {
   maximumIdleHoldSeconds: number;
   /** A session up for this long clears the failures before it, s. */
   stableSeconds: number;
-  /** The peer must take a byte within this time, s; 0 for none. Default per RFC 9687: the larger of 480 and twice the hold time. */
+  /**
+   * The peer must take a byte within this time, s; 0 for none, as with a hold time of 0. Default per RFC 9687: the
+   * larger of 480 and twice the hold time.
+   */
   sendHoldSeconds?: number;
 }
 
@@ -260,7 +263,6 @@ class Turn {
     this.state = { ...this.state, connections: [...this.state.connections, { id, initiator, state: 'open-sent' }] };
     this.effects.push({ type: 'send-open', connection: id });
     this.#setConnectionTimer(id, 'hold', this.#config.openHoldSeconds, false);
-    this.#armSendHold(id, this.#config.local.holdTimeSeconds);
   }
 
   #refuse(id: number, notification?: Notification): undefined {
@@ -298,7 +300,7 @@ class Turn {
         this.#fail(connection, event.notification);
         return;
       case 'sent':
-        this.#armSendHold(connection.id, holdTimeOf(connection) ?? this.#config.local.holdTimeSeconds);
+        if (connection.state === 'established') this.#armSendHold(connection);
         return;
       case 'connection-timer':
         this.#connectionTimer(connection, event.timer);
@@ -358,7 +360,6 @@ class Turn {
     // A hold time of 0 stops the timer of the wait for the OPEN.
     this.#setConnectionTimer(id, 'hold', negotiated.holdTimeSeconds, false);
     this.#setConnectionTimer(id, 'keepalive', negotiated.keepaliveSeconds, true);
-    this.#armSendHold(id, negotiated.holdTimeSeconds);
   }
 
   #establish(running: Running, connection: Extract<Connection, { negotiated: Negotiated }>): void {
@@ -366,6 +367,7 @@ class Turn {
     this.#cancelDial();
     this.#replace({ id, initiator, state: 'established', negotiated });
     this.#armHold(connection);
+    this.#armSendHold(connection);
     if (running.failures > 0) this.#setTimer('stable', this.#config.stableSeconds, false);
     this.effects.push({ type: 'up', connection: id, negotiated });
   }
@@ -419,9 +421,10 @@ class Turn {
     if (negotiated.holdTimeSeconds > 0) this.#setConnectionTimer(id, 'hold', negotiated.holdTimeSeconds, false);
   }
 
-  #armSendHold(id: number, holdTimeSeconds: number): void {
-    const seconds = this.#config.sendHoldSeconds ?? (holdTimeSeconds === 0 ? 0 : Math.max(480, 2 * holdTimeSeconds));
-    this.#setConnectionTimer(id, 'send-hold', seconds, false);
+  /** RFC 9687: runs in Established only, and not without a hold time, when there may be nothing to send. */
+  #armSendHold({ id, negotiated: { holdTimeSeconds } }: Extract<Connection, { negotiated: Negotiated }>): void {
+    const configured = this.#config.sendHoldSeconds ?? Math.max(480, 2 * holdTimeSeconds);
+    this.#setConnectionTimer(id, 'send-hold', holdTimeSeconds === 0 ? 0 : configured, false);
   }
 
   /** A time of 0 stops the timer. */
@@ -442,10 +445,6 @@ class Turn {
     const connections = this.state.connections.map((other) => (other.id === connection.id ? connection : other));
     this.state = { ...this.state, connections };
   }
-}
-
-function holdTimeOf(connection: Connection): number | undefined {
-  return connection.state === 'open-sent' ? undefined : connection.negotiated.holdTimeSeconds;
 }
 
 function plain(code: number): Notification {
