@@ -189,6 +189,7 @@ export class HostAgent {
     const text = routes.map(({ destination, gateway, device }) => `${destination} ${gateway} ${device}`).join();
     if (deviceUp && (suspect.routes || text !== this.#lastRoutes)) {
       const unchanged = text === this.#lastRoutes;
+      if (suspect.routes) this.#routes.forget();
       const changed = await this.#routes.apply(routes, state.ruleFamilies, signal);
       if (unchanged && changed > 0) this.#repaired('routes');
       this.#lastRoutes = text;
@@ -219,10 +220,12 @@ export class HostAgent {
   }
 
   #onRouteEvent(line: string): void {
-    const { routeTable, device } = this.#options;
-    if (!line.includes(device) && !line.includes(String(routeTable))) return;
+    if (this.#routes.concerns(line)) {
+      if (this.#routes.isEcho(line)) return;
+    } else if (line.includes(this.#options.device)) {
+      this.#suspect.overlay = true;
+    } else return;
     this.#suspect.routes = true;
-    if (line.includes(device)) this.#suspect.overlay = true;
     this.#kick();
   }
 

@@ -57,35 +57,91 @@ function destinationText(destination: Cidr | Address): string {
   return destination.toString().replace(/(?<=\..*)\/32$|(?<=:.*)\/128$/, '');
 }
 
+/** What one family has of the table and its rule. */
+interface Content {
+  routes: readonly ListedRoute[];
+  rules: readonly ListedRule[];
+}
+
 /** Keeps the agent's own route table, and the rule that leads there. */
 export class RouteApplier {
   readonly #commands: HostCommands;
   readonly #table: number;
+  /** What the kernel has, as far as we know. */
+  #known: Partial<Record<Family, Content>> = {};
 
   constructor(commands: HostCommands, table: number) {
     this.#commands = commands;
     this.#table = table;
   }
 
+  /** What the kernel has may be something else than it was: the next `apply` asks it. */
+  forget(): void {
+    this.#known = {};
+  }
+
   /** Makes table and rule as wanted. Gives the number of changes. */
   async apply(routes: readonly HostRoute[], ruleFamilies: readonly Family[], signal?: AbortSignal): Promise<number> {
     const counts = await Promise.all(
-      ([4, 6] as const).map(async (family) => {
-        const [listed, rules] = await Promise.all([
-          this.#list<ListedRoute>(family, ['route', 'show', 'table', String(this.#table)], signal),
-          this.#list<ListedRule>(family, ['rule', 'show'], signal),
-        ]);
-        const lines = [
-          ...routeChanges(this.#table, listed, routes, family),
-          ...ruleChanges(this.#table, rules, ruleFamilies.includes(family)),
-        ];
-        if (lines.length === 0) return 0;
-        const argv = ['ip', `-${family}`, '-force', '-batch', '-'];
-        await this.#commands.run(argv, { stdin: `${lines.join('\n')}\n`, ...(signal ? { signal } : {}) });
-        return lines.length;
-      }),
+      ([4, 6] as const).map((family) => this.#applyFamily(family, routes, ruleFamilies.includes(family), signal)),
     );
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  async #applyFamily(family: Family, routes: readonly HostRoute[], wantsRule: boolean, signal?: AbortSignal) {
+    const before = this.#known[family] ?? (await this.#read(family, signal));
+    const lines = [
+      ...routeChanges(this.#table, before.routes, routes, family),
+      ...ruleChanges(this.#table, before.rules, wantsRule),
+    ];
+    const after: Content = {
+      routes: routes
+        .filter((route) => route.family === family)
+        .map(({ destination, gateway, device }) => ({
+          dst: destinationText(destination),
+          gateway: gateway.toString(),
+          dev: device,
+        })),
+      rules: wantsRule ? [{ priority: this.#table, src: 'all', table: String(this.#table) }] : [],
+    };
+    // Before the program runs, because the kernel tells of the changes before it ends.
+    this.#known[family] = after;
+    if (lines.length === 0) return 0;
+    try {
+      const argv = ['ip', `-${family}`, '-force', '-batch', '-'];
+      await this.#commands.run(argv, { stdin: `${lines.join('\n')}\n`, ...(signal ? { signal } : {}) });
+    } catch (thrown) {
+      delete this.#known[family];
+      throw thrown;
+    }
+    return lines.length;
+  }
+
+  async #read(family: Family, signal: AbortSignal | undefined): Promise<Content> {
+    const [routes, rules] = await Promise.all([
+      this.#list<ListedRoute>(family, ['route', 'show', 'table', String(this.#table)], signal),
+      this.#list<ListedRule>(family, ['rule', 'show'], signal),
+    ]);
+    return { routes, rules };
+  }
+
+  /** Whether a line of `ip monitor` is about our table or its rule. */
+  concerns(line: string): boolean {
+    return new RegExp(` (table|lookup) ${this.#table}( |$)`).test(line);
+  }
+
+  /** Whether such a line only says what we know: the echo of our own change. */
+  isEcho(line: string): boolean {
+    const deleted = line.startsWith('Deleted ');
+    const words = (deleted ? line.slice('Deleted '.length) : line).split(/\s+/);
+    const after = (word: string) => words[words.indexOf(word) + 1];
+    const contents = Object.values(this.#known);
+    const isKnown = /^\d+:$/.test(words[0] ?? '')
+      ? contents.some(({ rules }) => rules.some(({ priority }) => `${priority}:` === words[0]))
+      : contents.some(({ routes }) =>
+          routes.some(({ dst, gateway, dev }) => dst === words[0] && gateway === after('via') && dev === after('dev')),
+        );
+    return isKnown !== deleted;
   }
 
   async remove(signal?: AbortSignal): Promise<void> {

@@ -8,20 +8,24 @@ import {
   type HostCommands,
   systemCommands,
 } from '../../../src/speaker/host-agent/index.ts';
-import { endpoint, hostInputs, hostService, port } from './host-fixtures.ts';
+import { address, endpoint, hostInputs, hostService, port } from './host-fixtures.ts';
 
 /** A host that remembers what it was told, answers listings from memory, and can be made to fail. */
 class FakeHost implements HostCommands {
   readonly programs: string[] = [];
   readonly commands: string[] = [];
+  readonly batches: string[] = [];
   link = '[{"ifname":"ovn0","flags":["UP"]}]';
   listing = 'table inet ovenbird {}';
   conntrack = true;
   failNft: ((program: string) => string | undefined) | undefined;
+  /** What `ip monitor` prints. */
+  tell: (line: string) => void = () => {};
 
   async run(argv: readonly string[], options: { stdin?: string } = {}): Promise<string> {
     const line = argv.join(' ');
     this.commands.push(line);
+    if (line.includes('-batch')) this.batches.push(options.stdin ?? '');
     if (line === 'nft -f -') {
       const failure = this.failNft?.(options.stdin ?? '');
       if (failure !== undefined) throw new HostCommandError('CommandFailed', failure);
@@ -37,7 +41,8 @@ class FakeHost implements HostCommands {
     return '';
   }
 
-  follow(_argv: readonly string[], _onLine: (line: string) => void, signal: AbortSignal): Promise<void> {
+  follow(argv: readonly string[], onLine: (line: string) => void, signal: AbortSignal): Promise<void> {
+    if (argv[0] === 'ip') this.tell = onLine;
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   }
 }
@@ -152,6 +157,47 @@ describe('HostAgent', () => {
       await settle(clock, 40_000);
       expect(host.programs).toHaveLength(2);
       expect(agent.status().repairs).toBeGreaterThan(0);
+    });
+  });
+
+  test('a change runs two programs; the kernel telling of it runs none', async () => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      host.commands.length = 0;
+      agent.setDesired(hostInputs([hostService({ externalAddresses: [address('10.77.0.101')] })]));
+      await settle(clock);
+      expect(host.commands).toEqual(['nft -f -', 'ip -4 -force -batch -']);
+      expect(host.batches.at(-1)).toBe(
+        'route del 10.77.0.100 table 7472\nroute replace 10.77.0.101 via 100.64.0.1 dev ovn0 table 7472\n',
+      );
+      host.commands.length = 0;
+      host.tell('Deleted 10.77.0.100 via 100.64.0.1 dev ovn0 table 7472 ');
+      host.tell('10.77.0.101 via 100.64.0.1 dev ovn0 table 7472 ');
+      host.tell('7472:\tfrom all lookup 7472 ');
+      await settle(clock);
+      expect(host.commands).toEqual([]);
+    });
+  });
+
+  test.each([
+    ['a route of ours taken away', 'Deleted 10.77.0.100 via 100.64.0.1 dev ovn0 table 7472 '],
+    ['a route of ours that leads elsewhere', '10.77.0.100 via 100.64.0.9 dev ovn0 table 7472 '],
+    ['a route of somebody else in our table', '10.9.9.9 via 100.64.0.1 dev ovn0 table 7472 '],
+    ['our rule taken away', 'Deleted 7472:\tfrom all lookup 7472 '],
+    ['a second rule for our table', '99:\tfrom all lookup 7472 '],
+    ['the interface changing', '5: ovn0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1400 qdisc noqueue state UP '],
+  ])('%s makes it look at the kernel and put everything right', async (_what, line) => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      host.commands.length = 0;
+      host.batches.length = 0;
+      host.tell(line);
+      await settle(clock);
+      expect(host.commands).toContain('ip -json -4 route show table 7472');
+      expect(host.batches).toEqual([expect.stringContaining('route replace 10.77.0.100 via 100.64.0.1 dev ovn0')]);
+      expect(agent.status().repairs).toBe(1);
     });
   });
 
