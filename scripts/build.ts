@@ -4,6 +4,7 @@
  *   dist/ovenbird.mjs      sub-command dispatch; each sub-command is a chunk loaded on demand, so that the speaker
  *                          never loads the controller's code
  *   dist/wire-worker.mjs   the speaker's worker thread
+ *   dist/bfd-worker.mjs    BFD's worker thread
  *   dist/raw-socket.node   built by scripts/build-addon.ts
  *   dist/node              the Node runtime that the image carries (the one that runs this script)
  */
@@ -19,7 +20,11 @@ for (const name of readdirSync(dist)) if (name.endsWith('.mjs')) rmSync(join(dis
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 await build({
-  entryPoints: { ovenbird: join(root, 'src/main.ts'), 'wire-worker': join(root, 'src/speaker/wire-worker.ts') },
+  entryPoints: {
+    ovenbird: join(root, 'src/main.ts'),
+    'wire-worker': join(root, 'src/speaker/wire-worker.ts'),
+    'bfd-worker': join(root, 'src/bgp-speaker/bfd/worker.ts'),
+  },
   outdir: dist,
   outExtension: { '.js': '.mjs' },
   chunkNames: '[name]-[hash]',

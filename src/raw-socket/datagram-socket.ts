@@ -37,7 +37,7 @@ export interface DatagramSocketOptions {
   priority?: number;
   /** Classic BPF on what is received (see bpf.ts), in place before the first datagram can be queued. */
   filter?: Uint8Array;
-  /** Kernel receive buffer, bytes; the kernel caps it at net.core.rmem_max. Default: the kernel's. */
+  /** Kernel receive buffer, bytes; beyond net.core.rmem_max only with NET_ADMIN. Default: the kernel's. */
   receiveBufferBytes?: number;
   /** Longer datagrams are delivered as `isTruncated`, 1-65536. Default 2048. */
   maximumBytes?: number;
@@ -205,7 +205,7 @@ function prepare(fd: number, options: DatagramSocketOptions): void {
   if (ttl !== undefined) setTtl(fd, family, ttl);
   if (trafficClass !== undefined) setTrafficClass(fd, family, trafficClass);
   if (priority !== undefined) setPriority(fd, priority);
-  if (receiveBufferBytes !== undefined) setReceiveBuffer(fd, receiveBufferBytes);
+  if (receiveBufferBytes !== undefined) forceReceiveBuffer(fd, receiveBufferBytes);
   // IP_RECVTTL and IP_PKTINFO, IPV6_RECVHOPLIMIT and IPV6_RECVPKTINFO.
   const [level, wanted] = family === 4 ? [IPPROTO_IP, [12, 8]] : [IPPROTO_IPV6, [51, 49]];
   for (const option of wanted) setOption(fd, 'ask for TTL and interface', level, option, on);
@@ -213,6 +213,17 @@ function prepare(fd: number, options: DatagramSocketOptions): void {
     ...(scopeId === undefined ? {} : { scopeId }),
     ...(reuseAddress === undefined ? {} : { reuseAddress }),
   });
+}
+
+function forceReceiveBuffer(fd: number, bytes: number): void {
+  const value = new Uint8Array(4);
+  new DataView(value.buffer).setInt32(0, bytes, true);
+  try {
+    setOption(fd, `set receive buffer ${bytes}`, 1, 33, value);
+  } catch (thrown) {
+    if (!(thrown instanceof RawSocketError) || thrown.code !== 'NotPermitted') throw thrown;
+    setReceiveBuffer(fd, bytes);
+  }
 }
 
 /** Where to send to, for `DatagramSocket.send`. @throws RawSocketError `BadArgument` */

@@ -171,8 +171,10 @@ describe('states (RFC 5880 section 6.2)', () => {
   test('taken down by the operator it says so, hears nothing, and starts again', () => {
     const { session, effects, sent } = play([...settledPath, { type: 'admin-down' }]);
     expect(sent.map((one) => [one.state, one.diagnostic])).toEqual([['admin-down', 7]]);
-    expect(effects).toContainEqual({ type: 'cancel-detect' });
+    expect(effects).toContainEqual({ type: 'set-detect', microseconds: 300_000 });
     expect(play([from('up')], session).session.state).toBe('admin-down');
+    // Later the peer is forgotten: when it comes back as another, it must not be called by the old name.
+    expect(play([{ type: 'detect-timer' }], session).session.remote.discriminator).toBe(0);
     expect(play([{ type: 'transmit-timer' }], session).sent[0]?.state).toBe('admin-down');
     expect(play([start], session).session.state).toBe('down');
   });
@@ -185,7 +187,7 @@ describe('states (RFC 5880 section 6.2)', () => {
 
   test('passive: silent until the peer speaks', () => {
     const waiting = play([start], newBfdSession({ ...config, passive: true }));
-    expect(waiting.effects.map(({ type }) => type)).toEqual(['changed']);
+    expect(waiting.effects.map(({ type }) => type)).toEqual(['changed', 'cancel-detect']);
     expect(play([from('down', { yourDiscriminator: 0 })], waiting.session).sent[0]?.state).toBe('init');
   });
 });
@@ -300,6 +302,29 @@ describe('timing', () => {
       poll: 'none',
       txInForceMicroseconds: 900_000,
     });
+  });
+
+  test('the same packet once more only moves the deadline, whatever it says', () => {
+    const microseconds = fc.constantFrom(0, 10_000, 100_000, 900_000);
+    const said = fc.record({
+      state: fc.constantFrom<BfdSessionState>('init', 'up'),
+      demand: fc.boolean(),
+      detectMultiplier: fc.integer({ min: 1, max: 255 }),
+      requiredMinRxMicroseconds: microseconds,
+      desiredMinTxMicroseconds: microseconds,
+    });
+    fc.assert(
+      fc.property(said, fc.boolean(), (change, settled) => {
+        const before = play([...(settled ? settledPath : upPath), from('up', change)]).session;
+        const { session, effects } = play([from('up', change)], before);
+        expect(session).toEqual(before);
+        expect(effects).toEqual([
+          detectionMicroseconds(before) > 0
+            ? { type: 'set-detect', microseconds: detectionMicroseconds(before) }
+            : { type: 'cancel-detect' },
+        ]);
+      }),
+    );
   });
 
   test('the same intervals again start no poll', () => {

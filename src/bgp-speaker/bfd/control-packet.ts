@@ -54,7 +54,8 @@ export type DecodedBfdPacket =
   | { kind: 'discard'; reason: BfdDiscardReason };
 
 const version = 1;
-const packetLength = 24;
+/** A control packet without authentication. */
+export const bfdPacketBytes = 24;
 
 /**
  *     version (3 bits) = 1  diagnostic (5)   state (2) P F C A D M   detect multiplier (1)   length (1) = 24
@@ -62,8 +63,14 @@ const packetLength = 24;
  *     desired min tx (4)  required min rx (4)  required min echo rx (4)
  */
 export function encodeBfdPacket(packet: BfdControlPacket): Uint8Array {
-  const bytes = new Uint8Array(packetLength);
-  const view = new DataView(bytes.buffer);
+  const bytes = new Uint8Array(bfdPacketBytes);
+  encodeBfdPacketInto(bytes, packet);
+  return bytes;
+}
+
+/** Encodes into the first 24 bytes of what is given. */
+export function encodeBfdPacketInto(bytes: Uint8Array, packet: BfdControlPacket): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bfdPacketBytes);
   bytes[0] = (version << 5) | (packet.diagnostic & 0x1f);
   bytes[1] =
     (stateNames.indexOf(packet.state) << 6) |
@@ -72,25 +79,26 @@ export function encodeBfdPacket(packet: BfdControlPacket): Uint8Array {
     (packet.controlPlaneIndependent ? 0x08 : 0) |
     (packet.demand ? 0x02 : 0);
   bytes[2] = packet.detectMultiplier;
-  bytes[3] = packetLength;
+  bytes[3] = bfdPacketBytes;
   view.setUint32(4, packet.myDiscriminator);
   view.setUint32(8, packet.yourDiscriminator);
   view.setUint32(12, packet.desiredMinTxMicroseconds);
   view.setUint32(16, packet.requiredMinRxMicroseconds);
   view.setUint32(20, packet.requiredMinEchoRxMicroseconds);
-  return bytes;
 }
 
 /**
  * Decodes the payload of a datagram, which may hold anything. Never throws. Whether a session has
- * `yourDiscriminator` is for the caller to find out.
+ * `yourDiscriminator` is for the caller to find out. `payloadLength` is the length of the datagram where `bytes` is
+ * the larger buffer that it came in, or (at least 24) holds its beginning only.
  */
-export function decodeBfdPacket(bytes: Uint8Array): DecodedBfdPacket {
-  if (bytes.length < packetLength) return discard('length');
+export function decodeBfdPacket(bytes: Uint8Array, payloadLength = bytes.length): DecodedBfdPacket {
+  if (payloadLength < bfdPacketBytes || bytes.length < bfdPacketBytes) return discard('length');
   const [first = 0, second = 0, detectMultiplier = 0, length = 0] = bytes;
   if (first >> 5 !== version) return discard('version');
   const isAuthenticated = (second & 0x04) !== 0;
-  if (length < (isAuthenticated ? packetLength + 2 : packetLength) || length > bytes.length) return discard('length');
+  if (length < (isAuthenticated ? bfdPacketBytes + 2 : bfdPacketBytes) || length > payloadLength)
+    return discard('length');
   if (detectMultiplier === 0) return discard('detect-multiplier');
   if ((second & 0x01) !== 0) return discard('multipoint');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

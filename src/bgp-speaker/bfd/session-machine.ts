@@ -29,6 +29,7 @@ export interface BfdSession {
   readonly remote: {
     readonly discriminator: number;
     readonly state: BfdSessionState;
+    readonly diagnostic: number;
     readonly minRxMicroseconds: number;
     readonly desiredMinTxMicroseconds: number;
     readonly detectMultiplier: number;
@@ -78,6 +79,7 @@ export const slowestStartMicroseconds = 1_000_000;
 const unknownRemote: BfdSession['remote'] = {
   discriminator: 0,
   state: 'down',
+  diagnostic: diagnostic.none,
   minRxMicroseconds: 1,
   desiredMinTxMicroseconds: 0,
   detectMultiplier: 0,
@@ -123,10 +125,12 @@ class Turn {
     switch (event.type) {
       case 'start':
         if (this.session.state === 'admin-down') this.#become('down', diagnostic.none);
+        this.#watch();
         break;
       case 'admin-down':
         this.#become('admin-down', diagnostic.administrativelyDown);
-        this.effects.push({ type: 'cancel-detect' });
+        // To forget the peer, which may come back as somebody else.
+        this.#watch();
         break;
       case 'packet':
         this.#receive(event.packet);
@@ -152,13 +156,17 @@ class Turn {
     session.remote = {
       discriminator: packet.myDiscriminator,
       state: packet.state,
+      diagnostic: packet.diagnostic,
       minRxMicroseconds: packet.requiredMinRxMicroseconds,
       desiredMinTxMicroseconds: packet.desiredMinTxMicroseconds,
       detectMultiplier: packet.detectMultiplier,
       demand: packet.demand,
     };
     if (packet.final && session.poll !== 'none') this.#confirmed();
-    if (session.state === 'admin-down') return;
+    if (session.state === 'admin-down') {
+      this.#watch();
+      return;
+    }
     this.#follow(packet.state);
     if (packet.poll) this.#send(true);
     this.#watch();
@@ -184,7 +192,7 @@ class Turn {
     if (session.state === 'init' || session.state === 'up') {
       this.#become('down', diagnostic.detectionTimeExpired);
       this.#watch();
-    } else if (session.state === 'down') {
+    } else {
       session.remote = unknownRemote;
     }
   }
