@@ -2,26 +2,7 @@
  * The parts of a BGP-4 speaker and of BFD that need no socket: codec, RFC 7606 classification, the state machine of a
  * peer, its outgoing routes, and the BFD session. Pure: bytes, events and time are handed in.
  */
-export {
-  type BfdControlPacket,
-  type BfdDiscardReason,
-  type BfdSessionState,
-  type DecodedBfdPacket,
-  decodeBfdPacket,
-  diagnostic,
-  encodeBfdPacket,
-  isTtlAcceptable,
-} from './bfd/control-packet.ts';
-export {
-  type BfdEffect,
-  type BfdEvent,
-  type BfdSession,
-  type BfdSessionConfig,
-  type BfdStep,
-  detectionMicroseconds,
-  newBfdSession,
-  stepBfd,
-} from './bfd/session-machine.ts';
+export * from './bfd/index.ts';
 export {
   BgpArgumentError,
   BgpError,
