@@ -1,6 +1,6 @@
 /**
- * The parts of a BGP-4 speaker and of BFD that need no socket: codec, RFC 7606 classification, the state machine of a
- * peer, its outgoing routes, and the BFD session. Pure: bytes, events and time are handed in.
+ * A BGP-4 speaker that announces routes, and the pure parts that it is made of: codec, RFC 7606 classification, the
+ * state machine of a peer, the routes, and the BFD session.
  */
 export * from './bfd/index.ts';
 export {
@@ -32,7 +32,7 @@ export {
   shutdownText,
 } from './message/notification.ts';
 export { decodeOpen, encodeOpen, type OpenMessage } from './message/open.ts';
-export type { PathAttributes, UpdateContext } from './message/path-attributes.ts';
+export type { PathAttributes, RouteAttributes, UpdateContext } from './message/path-attributes.ts';
 export {
   decodeRouteRefresh,
   encodeRouteRefresh,
@@ -47,7 +47,9 @@ export {
   type UpdateVerdict,
 } from './message/update-classifier.ts';
 export { encodeEndOfRib, UpdatePacker } from './message/update-packer.ts';
-export { AdjRibOut, type UnsendableRoutes } from './rib/adj-rib-out.ts';
+export type { RoutePolicy } from './rib/route-groups.ts';
+export { RouteReader, type UnsendableRoutes } from './rib/route-reader.ts';
+export { Routes } from './rib/routes.ts';
 export { type ExpectedAs, type Negotiated, negotiate } from './session/negotiation.ts';
 export {
   type Connection,
@@ -63,6 +65,18 @@ export {
   stepPeer,
 } from './session/peer-machine.ts';
 export { resolveSessionOptions, type SessionOptions } from './session/session-options.ts';
+export type { MessageCounts, SessionCounters } from './speaker/counters.ts';
+export type { EventsOptions, SpeakerEvent } from './speaker/events.ts';
+export type {
+  DynamicPeerOptions,
+  ListenAddress,
+  PeerOptions,
+  ResolvedPeer,
+  SpeakerOptions,
+} from './speaker/options.ts';
+export type { ExportPolicy, PeerView } from './speaker/outbound-policy.ts';
+export type { DrainOptions, Session, StopOptions } from './speaker/session.ts';
+export { type BgpSpeaker, type CloseOptions, createSpeaker } from './speaker/speaker.ts';
 export { tcpTransport } from './transport/tcp-transport.ts';
 export type {
   AuthenticationKey,

@@ -11,7 +11,7 @@ describe('resolveSessionOptions', () => {
     expect(rest).toEqual({
       expectedAs: 'external',
       passive: false,
-      connectRetrySeconds: 120,
+      connectRetrySeconds: 10,
       openHoldSeconds: 240,
       idleHoldSeconds: 1,
       maximumIdleHoldSeconds: 120,

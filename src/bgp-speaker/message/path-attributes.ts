@@ -25,6 +25,14 @@ export interface PathAttributes {
   largeCommunities?: readonly LargeCommunity[];
 }
 
+/** As PathAttributes, where the speaker fills in for each peer what is left out. */
+export interface RouteAttributes extends Omit<PathAttributes, 'asPath' | 'nextHop'> {
+  /** What comes before the speaker's own AS number, which it adds to external peers itself. Default: nothing. */
+  asPath?: readonly number[];
+  /** Default: the speaker's own address on the session. */
+  nextHop?: Address;
+}
+
 /** What was negotiated, as far as UPDATEs depend on it. */
 export interface UpdateContext {
   /** Both sides have RFC 6793. */
@@ -104,11 +112,11 @@ export function encodeMpReachHead(
 }
 
 /** Identifies equal attribute sets: order and repetition of communities do not matter. */
-export function attributesKey(attributes: PathAttributes): string {
+export function attributesKey(attributes: RouteAttributes): string {
   return [
     attributes.origin ?? 'igp',
-    attributes.asPath.join(' '),
-    attributes.nextHop,
+    attributes.asPath?.join(' ') ?? '',
+    attributes.nextHop ?? '',
     attributes.linkLocalNextHop ?? '',
     attributes.multiExitDiscriminator ?? '',
     attributes.localPreference ?? '',

@@ -1,20 +1,20 @@
-import { attributesKey, type PathAttributes } from '../message/path-attributes.ts';
+import { attributesKey, type RouteAttributes } from '../message/path-attributes.ts';
 
 /** Gives equal attribute sets one number, as long as something uses it. */
 export class AttributeSets {
   readonly #ids = new Map<string, number>();
   /** By number; the first is never given out. */
-  readonly #entries: ({ key: string; attributes: PathAttributes; uses: number } | undefined)[] = [undefined];
+  readonly #entries: ({ key: string; attributes: RouteAttributes; uses: number } | undefined)[] = [undefined];
   readonly #free: number[] = [];
   /** Spares computing the key of an object used for many prefixes. */
-  readonly #keys = new WeakMap<PathAttributes, string>();
+  readonly #keys = new WeakMap<RouteAttributes, string>();
 
   get size(): number {
     return this.#ids.size;
   }
 
   /** The number of the set, 1 or more, with one use more. The object must not change afterwards. */
-  acquire(attributes: PathAttributes): number {
+  acquire(attributes: RouteAttributes): number {
     let key = this.#keys.get(attributes);
     if (key === undefined) {
       key = attributesKey(attributes);
@@ -46,7 +46,7 @@ export class AttributeSets {
     this.#free.push(id);
   }
 
-  get(id: number): PathAttributes | undefined {
+  get(id: number): RouteAttributes | undefined {
     return this.#entries[id]?.attributes;
   }
 }

@@ -1,10 +1,10 @@
-import type { Cidr } from '../../net/index.ts';
+import { Address, Cidr } from '../../net/index.ts';
 
-/** Flags of a slot. */
+/** Flags of a slot: it holds a prefix; its set changed since the last publication; it is in the set being replaced. */
 export const slotFlag = { used: 1, dirty: 2, marked: 4 } as const;
 
 /**
- * The prefixes of one family with two numbers each, in arrays: about 25 bytes for an IPv4 prefix and 39 for an IPv6 one,
+ * The prefixes of one family with a number each, in arrays: about 20 bytes for an IPv4 prefix and 33 for an IPv6 one,
  * where a Map of objects takes some 150. A prefix keeps its slot until it is removed.
  *
  * Slots are dense and grow by an eighth; an open-addressing index with linear probing, at most 4/5 full, finds them.
@@ -12,10 +12,8 @@ export const slotFlag = { used: 1, dirty: 2, marked: 4 } as const;
 export class PrefixTable {
   /** 32-bit words of an address: 1 or 4. */
   readonly words: 1 | 4;
-  /** What should be with the peer, by slot: an attribute set, or 0. */
-  wanted: Uint32Array = new Uint32Array(0);
-  /** What is with the peer, by slot: an attribute set, or 0. */
-  sent: Uint32Array = new Uint32Array(0);
+  /** The attribute set of each slot, or 0. */
+  sets: Uint32Array = new Uint32Array(0);
   flags: Uint8Array = new Uint8Array(0);
   #addresses: Uint32Array = new Uint32Array(0);
   #lengths: Uint8Array = new Uint8Array(0);
@@ -42,7 +40,7 @@ export class PrefixTable {
 
   /** Memory of the arrays, bytes. */
   get memoryBytes(): number {
-    const arrays = [this.wanted, this.sent, this.flags, this.#addresses, this.#lengths, this.#index];
+    const arrays = [this.sets, this.flags, this.#addresses, this.#lengths, this.#index];
     return arrays.reduce((sum, array) => sum + array.byteLength, 8 * this.#free.length);
   }
 
@@ -71,7 +69,7 @@ export class PrefixTable {
     return slot;
   }
 
-  /** Empties a slot; both its numbers must be 0. */
+  /** Empties a slot, whose set must be 0. */
   remove(slot: number): void {
     this.#loadKey(slot);
     let hole = this.#probe(this.#lengths[slot] ?? 0);
@@ -87,6 +85,13 @@ export class PrefixTable {
     this.#index[hole] = 0;
     this.flags[slot] = 0;
     this.#free.push(slot);
+  }
+
+  cidrAt(slot: number): Cidr {
+    if (this.words === 1) return Cidr.of(Address.of(4, BigInt(this.wordAt(slot, 0))), this.lengthAt(slot));
+    let value = 0n;
+    for (let word = 0; word < 4; word++) value = (value << 32n) | BigInt(this.wordAt(slot, word));
+    return Cidr.of(Address.of(6, value), this.lengthAt(slot));
   }
 
   lengthAt(slot: number): number {
@@ -111,8 +116,7 @@ export class PrefixTable {
         after.set(before);
         return after;
       };
-      this.wanted = grow(this.wanted, capacity);
-      this.sent = grow(this.sent, capacity);
+      this.sets = grow(this.sets, capacity);
       this.#addresses = grow(this.#addresses, capacity * this.words);
       this.flags = growBytes(this.flags);
       this.#lengths = growBytes(this.#lengths);

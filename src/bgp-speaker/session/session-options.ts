@@ -19,7 +19,7 @@ export interface SessionOptions {
   holdTimeSeconds?: number;
   /** Wait for the peer to connect; default false. */
   passive?: boolean;
-  /** 1-65535; default 120. */
+  /** Between attempts to connect, 1-65535; default 10, for a router that comes back shall not wait (RFC 4271: 120). */
   connectRetrySeconds?: number;
   /** How long an OPEN is waited for, 1-65535; default 240. */
   openHoldSeconds?: number;
@@ -98,7 +98,7 @@ export function resolveSessionOptions(options: SessionOptions): PeerMachineConfi
     },
     expectedAs: peerAs,
     passive: options.passive ?? false,
-    connectRetrySeconds: seconds('connectRetrySeconds', 120),
+    connectRetrySeconds: seconds('connectRetrySeconds', 10),
     openHoldSeconds: seconds('openHoldSeconds', 240),
     idleHoldSeconds,
     maximumIdleHoldSeconds: check.whole('maximumIdleHoldSeconds', maximum, idleHoldSeconds, 65_535),

@@ -1,0 +1,430 @@
+import type { Socket } from 'node:net';
+import type { Clock, Random } from '../../base/index.ts';
+import type { Address } from '../../net/index.ts';
+import type { Notification } from '../errors.ts';
+import { type AddressFamily, addressFamilies, cease, errorCode, messageType } from '../message/assigned-numbers.ts';
+import { ceaseWithText, hardReset } from '../message/notification.ts';
+import { encodeRouteRefresh, type RouteRefresh } from '../message/route-refresh.ts';
+import type { UpdateVerdict } from '../message/update-classifier.ts';
+import { RouteReader } from '../rib/route-reader.ts';
+import type { Routes } from '../rib/routes.ts';
+import type { Negotiated } from '../session/negotiation.ts';
+import type { DownReason, PeerMachineConfig, RfcState } from '../session/peer-machine.ts';
+import type { PeerEndpoint, Transport } from '../transport/transport.ts';
+import type { Connection } from './connection.ts';
+import { newCounters, type SessionCounters } from './counters.ts';
+import { describeDown } from './down-text.ts';
+import type { EventDetail } from './events.ts';
+import { MalformedReports } from './malformed-reports.ts';
+import type { ResolvedPeer } from './options.ts';
+import { outboundPeer } from './outbound-peer.ts';
+import { OutboundPolicy } from './outbound-policy.ts';
+import { PeerDriver } from './peer-driver.ts';
+import { RouteSender } from './route-sender.ts';
+import type { Turns } from './turns.ts';
+
+/** What a session needs of its speaker. */
+export interface SessionHost {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: Transport;
+  readonly turns: Turns;
+  readonly routes: Routes;
+  isComplete(): boolean;
+  emit(event: EventDetail): void;
+  /** A dynamic session has no connection and no damping left. */
+  onIdle(session: Session): void;
+  /** Finds the peer of an unnumbered session. */
+  discover(interfaceName: string, signal: AbortSignal): Promise<Address>;
+}
+
+export interface StopOptions {
+  /** For the operator on the other side (RFC 9003); default: `shutdownText` of the peer's options. */
+  text?: string;
+}
+
+export interface DrainOptions extends StopOptions {
+  /** `graceful-shutdown`: first say that the routes will go (RFC 8326), then withdraw. Default. `withdraw`: at once. */
+  mode?: 'graceful-shutdown' | 'withdraw';
+  /** Between both, for the peer to find other ways, ms; default 5000. */
+  waitMs?: number;
+  /** Aborting ends the session at once. */
+  signal?: AbortSignal;
+}
+
+/** An established session, and what is being sent on it. */
+interface Established {
+  readonly connection: Connection;
+  readonly negotiated: Negotiated;
+  readonly policy: OutboundPolicy;
+  readonly sender: RouteSender;
+}
+
+/** After the withdrawals of a drain, the peer has this long to take them, ms. */
+const withdrawalMs = 1_000;
+
+/** One peer of a speaker. It lives until it is removed, through any number of connections. */
+export class Session {
+  readonly options: ResolvedPeer;
+  /** The peer's address; of an unnumbered peer, the last one found. */
+  address: Address | undefined;
+  readonly #host: SessionHost;
+  readonly #driver: PeerDriver;
+  readonly #counters: SessionCounters = newCounters();
+  readonly #malformed: MalformedReports;
+  #established: Established | undefined;
+  #mode: OutboundPolicy['mode'] = 'normal';
+  /** The R bit goes out until the routes were sent once, or the time for it is over (RFC 4724 section 3). */
+  #isRestarting: boolean;
+  readonly #startedAtMs: number;
+  #isPumping = false;
+  #wasConnected = false;
+  #drain: Promise<void> | undefined;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(options: ResolvedPeer, host: SessionHost) {
+    this.options = options;
+    this.address = options.address;
+    this.#host = host;
+    this.#isRestarting = options.machine.local.capabilities.gracefulRestart?.restarted ?? false;
+    this.#startedAtMs = host.clock.monotonicMs();
+    this.#malformed = new MalformedReports(host.clock);
+    this.#driver = new PeerDriver({
+      config: () => this.#machineConfig(),
+      dial: (signal) => this.#dial(signal),
+      clock: host.clock,
+      random: host.random,
+      turns: host.turns,
+      counters: this.#counters,
+      observer: {
+        onState: (from, to) => host.emit({ type: 'state', peer: this.name, from, to }),
+        onUp: (connection, negotiated) => this.#up(connection, negotiated),
+        onDown: (reason, detail) => this.#down(reason, detail),
+        onFailed: (reason, detail) => this.#failed(reason, detail),
+        onConnectFailed: (error) => this.#connectFailed(error),
+        onUpdate: (verdict, message) => this.#update(verdict, message),
+        onRouteRefresh: (refresh) => this.#refreshAsked(refresh),
+        onRoom: () => this.pump(),
+        onSettled: () => this.#settled(),
+      },
+    });
+  }
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  /** RFC 4271 section 8.2.2. */
+  get state(): RfcState {
+    return this.#driver.rfcState;
+  }
+
+  /** What both sides agreed on, while the session is established. */
+  get negotiated(): Negotiated | undefined {
+    return this.#established?.negotiated;
+  }
+
+  /** A copy. */
+  get counters(): SessionCounters {
+    const { messagesIn, messagesOut } = this.#counters;
+    const prefixesOut = this.#established?.sender.reader.prefixes ?? 0;
+    return { ...this.#counters, messagesIn: { ...messagesIn }, messagesOut: { ...messagesOut }, prefixesOut };
+  }
+
+  /** True when the peer was sent every route, with End-of-RIB where the routes are complete. */
+  get isInStep(): boolean {
+    const established = this.#established;
+    return established !== undefined && !established.sender.reader.isBehind && established.connection.unsentBytes === 0;
+  }
+
+  /** Wants the session: at first, or again after `stop`. */
+  start(): void {
+    this.#mode = 'normal';
+    this.#driver.step({ type: 'start' });
+  }
+
+  /** Ends the session with Cease/2 and keeps it down until `start`. Where both sides have RFC 8538, as a hard reset. */
+  stop({ text = this.options.shutdownText }: StopOptions = {}): void {
+    this.#stop(ceaseWithText(cease.administrativeShutdown, text));
+  }
+
+  /** Closes without a word, so that the peer keeps the routes as long as it was told (RFC 4724 section 4.1). */
+  stopForRestart(): void {
+    this.#driver.step({ type: 'stop', notification: undefined });
+  }
+
+  /** As `stop`, for a peer that is no longer configured (Cease/3). */
+  deconfigure(): void {
+    this.#stop({ code: errorCode.cease, subcode: cease.peerDeconfigured, data: new Uint8Array(0) });
+  }
+
+  /** Ends the session with Cease/4 and starts over. */
+  reset({ text = '' }: StopOptions = {}): void {
+    this.#driver.step({ type: 'reset', notification: ceaseWithText(cease.administrativeReset, text) });
+  }
+
+  /**
+   * What BFD says about the way to the peer (RFC 5882). Down ends the session with Cease/10 (RFC 9384) and starts over;
+   * admin-down says nothing about the way and ends nothing.
+   */
+  bfd(state: 'up' | 'down' | 'admin-down'): void {
+    this.#host.emit({ type: 'bfd', peer: this.name, state });
+    if (state !== 'down') return;
+    this.#driver.step({
+      type: 'reset',
+      notification: { code: errorCode.cease, subcode: cease.bfdDown, data: new Uint8Array(0) },
+    });
+  }
+
+  /** Judges and sends every route again: after the export policy has changed its mind. */
+  resend(): void {
+    const { reader } = this.#established?.sender ?? {};
+    for (const family of reader?.families ?? []) reader?.resend(family);
+    this.pump();
+  }
+
+  /** Asks the peer for its routes again (RFC 2918); they are counted and dropped as ever. False when it cannot. */
+  requestRefresh(family: AddressFamily): boolean {
+    const { negotiated, connection } = this.#established ?? {};
+    if (!connection || !negotiated?.routeRefresh || !negotiated.families.includes(family)) return false;
+    this.#driver.send(connection, messageType.routeRefresh, encodeRouteRefresh(family, 'request'));
+    return true;
+  }
+
+  /** Resolves when the session is established; at once when it is. Rejects with the signal's reason. */
+  async whenEstablished(signal?: AbortSignal): Promise<void> {
+    await this.#when(() => this.#established !== undefined, signal);
+  }
+
+  /** Resolves when the peer was sent every route there is. Rejects with the signal's reason. */
+  async whenInStep(signal?: AbortSignal): Promise<void> {
+    await this.#when(() => this.isInStep, signal);
+  }
+
+  /**
+   * Takes traffic away, then ends the session: the routes are announced again with GRACEFUL_SHUTDOWN (RFC 8326), after a
+   * while withdrawn, then Cease/2. Called again while under way, gives the same promise.
+   * @throws the signal's reason; the session has ended all the same
+   */
+  drain(options: DrainOptions = {}): Promise<void> {
+    this.#drain ??= this.#drainNow(options).finally(() => {
+      this.#drain = undefined;
+    });
+    return this.#drain;
+  }
+
+  /** Takes a connection that the peer made. */
+  accept(socket: Socket, from: PeerEndpoint): void {
+    this.address ??= from.address;
+    if (this.options.address === undefined) this.address = from.address;
+    this.#wasConnected = true;
+    this.#driver.accept(socket);
+  }
+
+  /** Resolves when no connection is left. */
+  gone(): Promise<void> {
+    return this.#driver.gone();
+  }
+
+  /** True when there may be something to send. */
+  get isBehind(): boolean {
+    return this.#established?.sender.reader.isBehind ?? false;
+  }
+
+  /** Sends what the peer takes now. */
+  pump(): void {
+    const established = this.#established;
+    // An export policy may announce routes, which are for the next time.
+    if (!established || this.#isPumping) return;
+    const { connection, sender } = established;
+    this.#isPumping = true;
+    try {
+      connection.together(() => {
+        while (connection.hasRoom) {
+          const message = sender.next();
+          if (!message) break;
+          this.#driver.send(connection, message.type, message.bytes);
+          if (message.endOfRib) this.#endOfRibSent(message.endOfRib, sender);
+        }
+      });
+    } finally {
+      this.#isPumping = false;
+    }
+    this.#wake();
+  }
+
+  #endOfRibSent(family: AddressFamily, sender: RouteSender): void {
+    if (sender.isEndOfRibSent) this.#isRestarting = false;
+    this.#host.emit({ type: 'end-of-rib', peer: this.name, family, direction: 'out' });
+  }
+
+  async #drainNow({ mode = 'graceful-shutdown', waitMs = 5_000, text, signal }: DrainOptions): Promise<void> {
+    const { clock, emit } = this.#host;
+    const stop = () => {
+      this.stop(text === undefined ? {} : { text });
+      emit({ type: 'drain', peer: this.name, step: 'ended' });
+    };
+    try {
+      signal?.throwIfAborted();
+      if (mode === 'graceful-shutdown' && this.#established) {
+        this.#resendAs('graceful-shutdown');
+        emit({ type: 'drain', peer: this.name, step: 'graceful-shutdown' });
+        await clock.sleep(waitMs, signal);
+      }
+      if (this.#established) {
+        this.#resendAs('withdraw');
+        emit({ type: 'drain', peer: this.name, step: 'withdrawn' });
+        await this.#takenWithin(withdrawalMs, signal);
+      }
+    } finally {
+      stop();
+    }
+  }
+
+  #resendAs(mode: OutboundPolicy['mode']): void {
+    this.#mode = mode;
+    if (this.#established) this.#established.policy.mode = mode;
+    this.resend();
+  }
+
+  /** Resolves when the peer took everything, the session ended or the time is over. */
+  async #takenWithin(limitMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const late = new AbortController();
+    const timer = this.#host.clock.setTimer(limitMs, () => late.abort());
+    const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
+    try {
+      await this.#when(() => this.isInStep || !this.#established, either);
+    } catch {
+      signal?.throwIfAborted();
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  async #when(isSo: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    if (isSo()) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const check = () => {
+      if (isSo()) resolve();
+    };
+    const onAbort = () => reject(signal?.reason);
+    this.#waiting.add(check);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      await promise;
+    } finally {
+      this.#waiting.delete(check);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #wake(): void {
+    for (const check of this.#waiting) check();
+  }
+
+  /** Where graceful restart would hold the routes, a hard reset has them dropped (RFC 8538 section 3). */
+  #stop(notification: Notification): void {
+    const keeps = this.#established?.negotiated.gracefulRestart?.notification ?? false;
+    this.#driver.step({ type: 'stop', notification: keeps ? hardReset(notification) : notification });
+  }
+
+  #machineConfig(): PeerMachineConfig {
+    const { machine } = this.options;
+    const restart = machine.local.capabilities.gracefulRestart;
+    if (!restart?.restarted) return machine;
+    const ageMs = this.#host.clock.monotonicMs() - this.#startedAtMs;
+    if (this.#isRestarting && ageMs <= restart.restartTimeSeconds * 1000) return machine;
+    const capabilities = { ...machine.local.capabilities, gracefulRestart: { ...restart, restarted: false } };
+    return { ...machine, local: { ...machine.local, capabilities } };
+  }
+
+  async #dial(signal: AbortSignal): Promise<Socket> {
+    const { address, port, connection, interface: interfaceName } = this.options;
+    const { transport, discover } = this.#host;
+    const found = address ?? (await discover(interfaceName ?? '', signal));
+    this.address = found;
+    return transport.dial({ address: found, ...(port === undefined ? {} : { port }) }, connection, signal);
+  }
+
+  #up(connection: Connection, negotiated: Negotiated): void {
+    const { routes, emit, isComplete } = this.#host;
+    const policy = new OutboundPolicy(outboundPeer(this.options, this.address, connection.localAddress, negotiated));
+    policy.mode = this.#mode;
+    const reader = new RouteReader({
+      routes,
+      families: negotiated.families,
+      context: negotiated,
+      policy,
+      onUnsendable: ({ error, ...rest }) => emit({ type: 'unsendable', peer: this.name, ...rest, text: error.message }),
+    });
+    const sender = new RouteSender({ reader, enhancedRefresh: negotiated.enhancedRouteRefresh, isComplete });
+    this.#established = { connection, negotiated, policy, sender };
+    this.#counters.established += 1;
+    this.#counters.establishedSinceMs = this.#host.clock.nowMs();
+    emit({ type: 'established', peer: this.name, negotiated });
+    // The KEEPALIVE that answers the peer's OPEN is written; the routes follow it.
+    this.pump();
+  }
+
+  #down(reason: DownReason, detail: string): void {
+    this.#established?.sender.reader.close();
+    this.#established = undefined;
+    this.#counters.flaps += 1;
+    this.#counters.establishedSinceMs = undefined;
+    const text = this.#noteError(describeDown(reason, detail));
+    this.#host.emit({ type: 'down', peer: this.name, reason, text });
+    this.#wake();
+  }
+
+  #failed(reason: DownReason, detail: string): void {
+    this.#counters.failures += 1;
+    this.#host.emit({ type: 'failed', peer: this.name, reason, text: this.#noteError(describeDown(reason, detail)) });
+  }
+
+  #connectFailed(error: Error): void {
+    this.#counters.failures += 1;
+    const text = this.#noteError(error.message);
+    this.#host.emit({ type: 'failed', peer: this.name, reason: { kind: 'connect', error }, text });
+  }
+
+  #noteError(text: string): string {
+    this.#counters.lastError = text;
+    this.#counters.lastErrorAtMs = this.#host.clock.nowMs();
+    return text;
+  }
+
+  #update(verdict: UpdateVerdict, message: Uint8Array): void {
+    const counters = this.#counters;
+    const { action, endOfRib } = verdict;
+    for (const family of addressFamilies) {
+      counters.prefixesIn += verdict.announced[family];
+      counters.withdrawnIn += verdict.withdrawn[family];
+    }
+    if (endOfRib) this.#host.emit({ type: 'end-of-rib', peer: this.name, family: endOfRib, direction: 'in' });
+    if (action === 'accept') return;
+    if (action === 'session-reset') counters.sessionResets += 1;
+    else if (action === 'treat-as-withdraw') counters.treatedAsWithdraw += 1;
+    else counters.attributesDiscarded += 1;
+    const unreported = this.#malformed.take();
+    if (unreported === undefined) return;
+    const copy = Uint8Array.from(message);
+    const { problems } = verdict;
+    this.#host.emit({ type: 'malformed-update', peer: this.name, action, problems, message: copy, unreported });
+  }
+
+  #refreshAsked({ kind, family }: RouteRefresh): void {
+    if (kind !== 'request' || !family || !this.#established) return;
+    this.#host.emit({ type: 'refresh-requested', peer: this.name, family });
+    this.#established.sender.refresh(family);
+    this.pump();
+  }
+
+  #settled(): void {
+    this.#wake();
+    const { state } = this.#driver;
+    const isIdle =
+      state.phase === 'stopped' || (state.phase === 'running' && !state.dialling && state.connections.length === 0);
+    if (this.options.dynamic && isIdle && this.#wasConnected) this.#host.onIdle(this);
+  }
+}

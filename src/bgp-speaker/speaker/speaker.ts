@@ -1,0 +1,393 @@
+import type { Socket } from 'node:net';
+import { type Clock, type Random, systemClock } from '../../base/index.ts';
+import { Address, type Cidr } from '../../net/index.ts';
+import { BgpOptionsError } from '../errors.ts';
+import type { RouteAttributes } from '../message/path-attributes.ts';
+import { Routes } from '../rib/routes.ts';
+import { resolveSessionOptions } from '../session/session-options.ts';
+import { tcpTransport } from '../transport/tcp-transport.ts';
+import type { ConnectionOptions, PeerEndpoint, PeerListener, Transport } from '../transport/transport.ts';
+import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
+import { admitted, whose } from './neighbours.ts';
+import {
+  type DynamicPeerOptions,
+  type PeerOptions,
+  type ResolvedPeer,
+  readAddress,
+  readPrefix,
+  resolvePeer,
+  type SpeakerOptions,
+} from './options.ts';
+import { type DrainOptions, Session, type SessionHost } from './session.ts';
+import { Turns } from './turns.ts';
+
+/** How a speaker ends. */
+export interface CloseOptions extends Pick<DrainOptions, 'waitMs' | 'text' | 'signal'> {
+  /**
+   * `shutdown`: Cease/2 to every peer (default). `graceful-restart`: no word, so that peers with graceful restart keep
+   * the routes until this speaker is back. `drain`: `Session.drain` with every peer first.
+   */
+  mode?: 'shutdown' | 'graceful-restart' | 'drain';
+}
+
+/** A prefix whose addresses may connect. */
+interface Range {
+  readonly prefix: Cidr;
+  readonly template: ResolvedPeer;
+  readonly options: DynamicPeerOptions;
+  readonly maximumPeers: number;
+  readonly sessions: Set<Session>;
+}
+
+interface Listener {
+  readonly address: Address;
+  readonly listener: PeerListener;
+}
+
+/**
+ * A BGP speaker that announces routes (RFC 4271 and what the README lists). Received routes are checked, counted and
+ * dropped. Made by `createSpeaker`.
+ */
+export class BgpSpeaker {
+  readonly localAs: number;
+  readonly identifier: string;
+  readonly #routes = new Routes();
+  readonly #sessions = new Map<string, Session>();
+  readonly #ranges = new Map<string, Range>();
+  readonly #listeners: Listener[] = [];
+  readonly #events: EventHub;
+  readonly #transport: Transport;
+  readonly #host: SessionHost;
+  /** Removed, with connections that still deliver their last message. */
+  readonly #leaving = new Set<Session>();
+  #isComplete: boolean;
+  #isPublishing = false;
+  #closing: Promise<void> | undefined;
+
+  /** Use `createSpeaker`, which listens as well. */
+  constructor(options: Omit<SpeakerOptions, 'listen' | 'signal'>) {
+    const { localAs, identifier, clock = systemClock, random = Math.random } = options;
+    // The same checks that a session makes, at once.
+    resolveSessionOptions({ localAs, identifier, peerAs: 'any' });
+    this.localAs = localAs;
+    this.identifier = identifier;
+    this.#isComplete = options.routesComplete ?? false;
+    this.#transport = options.transport ?? tcpTransport();
+    this.#events = new EventHub(() => clock.nowMs());
+    this.#host = this.#hostOf(clock, random, options);
+  }
+
+  /** Every session, by name. */
+  get sessions(): readonly Session[] {
+    return [...this.#sessions.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  }
+
+  session(name: string): Session | undefined {
+    return this.#sessions.get(name);
+  }
+
+  /** Where connections are taken, with the ports that the kernel chose. */
+  get listening(): readonly { address: Address; port: number }[] {
+    return this.#listeners.map(({ address, listener }) => ({ address, port: listener.port }));
+  }
+
+  /** Number of routes announced. */
+  get routeCount(): number {
+    return this.#routes.size;
+  }
+
+  /** What is announced, with the attributes as given. */
+  routes(): IterableIterator<readonly [Cidr, RouteAttributes]> {
+    return this.#routes[Symbol.iterator]();
+  }
+
+  /** Memory of the routes, bytes, attribute sets not counted. */
+  get routesMemoryBytes(): number {
+    return this.#routes.memoryBytes;
+  }
+
+  /** Takes connections on one more address. @throws BgpTransportError `Listen` */
+  async listen(options: { address: string | Address; port?: number; interface?: string }): Promise<number> {
+    this.#checkOpen();
+    const address = readAddress('address', options.address) ?? Address.of(4, 0n);
+    const listener = await this.#transport.listen({
+      address,
+      ...(options.port === undefined ? {} : { port: options.port }),
+      ...(options.interface === undefined ? {} : { interface: options.interface }),
+      onConnection: (socket, from) => this.#accepted(socket, from),
+      onRefused: (from, reason) =>
+        this.#events.emit({ type: 'refused', address: from.address, port: from.port, reason }),
+      onError: (error) => this.#listenerFailed(address, error),
+    });
+    const entry = { address, listener };
+    if (this.#closing) {
+      await listener.close();
+      this.#checkOpen();
+    }
+    this.#listeners.push(entry);
+    for (const session of this.#sessions.values()) {
+      if (!session.options.dynamic) admit(entry, admitted(session), session.options.connection);
+    }
+    for (const range of this.#ranges.values()) admit(entry, range.prefix, range.template.connection);
+    return listener.port;
+  }
+
+  /**
+   * Adds a peer and starts its session, unless `disabled`.
+   * @throws BgpOptionsError naming every field that is wrong, or that the name is taken
+   */
+  addPeer(options: PeerOptions): Session {
+    this.#checkOpen();
+    const resolved = resolvePeer(this, options);
+    const session = this.#add(resolved);
+    try {
+      for (const listener of this.#listeners) admit(listener, admitted(session), resolved.connection);
+    } catch (thrown) {
+      this.#forget(session);
+      throw thrown;
+    }
+    if (!resolved.disabled) session.start();
+    return session;
+  }
+
+  /** Ends the session with Cease/3. Resolves when its connections are gone. */
+  async removePeer(session: Session): Promise<void> {
+    if (this.#sessions.get(session.name) !== session) return;
+    this.#forget(session);
+    for (const { listener } of this.#listeners) listener.dismiss(admitted(session), session.options.connection);
+    session.deconfigure();
+    await this.#gone(session);
+  }
+
+  /**
+   * Takes connections from every address of a prefix (dynamic neighbours); each becomes a session that lives as long as
+   * it is connected, and as long after as a failure is damped.
+   * @throws BgpOptionsError
+   */
+  acceptPeers(prefix: string | Cidr, options: DynamicPeerOptions): void {
+    this.#checkOpen();
+    const range = readPrefix('prefix', prefix);
+    const template = resolvePeer(this, { ...options, name: String(range), address: range.address }, true);
+    const { maximumPeers = 100 } = options;
+    if (!Number.isInteger(maximumPeers) || maximumPeers < 1 || maximumPeers > 65_535) {
+      const text = `${maximumPeers} is not a whole number from 1 to 65535`;
+      throw new BgpOptionsError([{ field: 'maximumPeers', text }]);
+    }
+    const key = rangeKey(range, options.interface);
+    const sessions = this.#ranges.get(key)?.sessions ?? new Set<Session>();
+    for (const listener of this.#listeners) admit(listener, range, template.connection);
+    this.#ranges.set(key, { prefix: range, template, options, maximumPeers, sessions });
+  }
+
+  /** Takes no more from a prefix, and ends the sessions that came from it. */
+  async rejectPeers(prefix: string | Cidr, { interface: link }: { interface?: string } = {}): Promise<void> {
+    const key = rangeKey(readPrefix('prefix', prefix), link);
+    const range = this.#ranges.get(key);
+    if (!range) return;
+    this.#ranges.delete(key);
+    for (const { listener } of this.#listeners) listener.dismiss(range.prefix, range.template.connection);
+    const sessions = [...range.sessions];
+    for (const session of sessions) session.deconfigure();
+    await Promise.all(sessions.map((session) => session.gone()));
+  }
+
+  /**
+   * Every peer should have this route; sent at the end of the current microtask, with all other changes made until then.
+   * @param attributes must not change afterwards; share one object among routes that are alike
+   * @throws BgpArgumentError for attributes that cannot be encoded
+   */
+  announce(prefix: string | Cidr, attributes: RouteAttributes = {}): void {
+    this.#checkOpen();
+    this.#routes.announce(readPrefix('prefix', prefix), attributes);
+    this.#publishSoon();
+  }
+
+  withdraw(prefix: string | Cidr): void {
+    this.#checkOpen();
+    this.#routes.withdraw(readPrefix('prefix', prefix));
+    this.#publishSoon();
+  }
+
+  /** Exactly these routes, from now on; peers are sent the difference. @throws BgpArgumentError, with nothing changed */
+  replaceAll(routes: Iterable<readonly [string | Cidr, RouteAttributes]>): void {
+    this.#checkOpen();
+    const parsed: [Cidr, RouteAttributes][] = [];
+    for (const [prefix, attributes] of routes) parsed.push([readPrefix('prefix', prefix), attributes]);
+    this.#routes.replaceAll(parsed);
+    this.#publishSoon();
+  }
+
+  /**
+   * All routes that there are at first have been announced: peers are sent End-of-RIB, upon which those that kept routes
+   * of an earlier run drop what was not announced again (RFC 4724). Call it when the sources are complete, not before.
+   */
+  routesComplete(): void {
+    this.#isComplete = true;
+    this.#publish();
+    for (const session of this.#sessions.values()) session.pump();
+  }
+
+  /** What happens from now on. Any number of readers; each has its own buffer. Ends when the speaker is closed. */
+  events(options?: EventsOptions): AsyncIterableIterator<SpeakerEvent> {
+    return this.#events.read(options);
+  }
+
+  /** Ends every session and listener. Resolves when no socket and no timer is left. Again: the same promise. */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(options);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close({ mode = 'shutdown', ...drain }: CloseOptions): Promise<void> {
+    // What was announced in this very moment is still sent.
+    this.#publish();
+    await Promise.all(this.#listeners.splice(0).map(({ listener }) => listener.close()));
+    const sessions = [...this.#sessions.values()];
+    let failure: { reason: unknown } | undefined;
+    if (mode === 'drain') {
+      const ends = await Promise.allSettled(sessions.map((session) => session.drain(drain)));
+      const rejected = ends.find((end) => end.status === 'rejected');
+      if (rejected) failure = { reason: rejected.reason };
+    }
+    for (const session of sessions) {
+      if (mode === 'graceful-restart') session.stopForRestart();
+      else session.stop(drain.text === undefined ? {} : { text: drain.text });
+    }
+    await Promise.all([...sessions, ...this.#leaving].map((session) => session.gone()));
+    this.#sessions.clear();
+    this.#ranges.clear();
+    this.#events.close();
+    if (failure) throw failure.reason;
+  }
+
+  #hostOf(clock: Clock, random: Random, { discoverPeer }: Pick<SpeakerOptions, 'discoverPeer'>): SessionHost {
+    return {
+      clock,
+      random,
+      transport: this.#transport,
+      turns: new Turns(clock),
+      routes: this.#routes,
+      isComplete: () => this.#isComplete,
+      emit: (event) => this.#events.emit(event),
+      onIdle: (session) => this.#dynamicEnded(session),
+      discover: (interfaceName, signal) => {
+        if (discoverPeer) return discoverPeer(interfaceName, signal);
+        const text = 'this speaker finds no peers by themselves: give discoverPeer with the speaker';
+        return Promise.reject(new BgpOptionsError([{ field: 'address', text }]));
+      },
+    };
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new BgpOptionsError([{ field: 'speaker', text: 'it is closed' }]);
+  }
+
+  #add(resolved: ResolvedPeer): Session {
+    const { name } = resolved;
+    if (this.#sessions.has(name)) {
+      throw new BgpOptionsError([{ field: 'name', text: `there is a peer "${name}" already; give this one another` }]);
+    }
+    const session = new Session(resolved, this.#host);
+    this.#sessions.set(name, session);
+    this.#events.emit({ type: 'peer-added', peer: name, dynamic: resolved.dynamic });
+    return session;
+  }
+
+  #forget(session: Session): void {
+    this.#sessions.delete(session.name);
+    this.#events.emit({ type: 'peer-removed', peer: session.name });
+  }
+
+  async #gone(session: Session): Promise<void> {
+    this.#leaving.add(session);
+    await session.gone();
+    this.#leaving.delete(session);
+  }
+
+  #publishSoon(): void {
+    if (this.#isPublishing || !this.#routes.hasChanges) return;
+    this.#isPublishing = true;
+    queueMicrotask(() => this.#publish());
+  }
+
+  #publish(): void {
+    this.#isPublishing = false;
+    if (!this.#routes.hasChanges) return;
+    this.#routes.publish();
+    for (const session of this.#sessions.values()) if (session.isBehind) session.pump();
+  }
+
+  #accepted(socket: Socket, from: PeerEndpoint): void {
+    const ranges = [...this.#ranges.values()].map((range) => ({
+      prefix: range.prefix,
+      interface: range.options.interface,
+      range,
+    }));
+    const owner = this.#closing ? undefined : whose(from, this.#sessions.values(), ranges);
+    if (!owner) this.#refuse(socket, from, 'not-admitted');
+    else if ('session' in owner) owner.session.accept(socket, from);
+    else if (owner.range.sessions.size >= owner.range.maximumPeers) this.#refuse(socket, from, 'too-many');
+    else this.#acceptDynamic(owner.range, socket, from);
+  }
+
+  #acceptDynamic(range: Range, socket: Socket, from: PeerEndpoint): void {
+    const resolved = resolvePeer(this, { ...range.options, address: from.address }, true);
+    const session = this.#add(resolved);
+    range.sessions.add(session);
+    session.start();
+    session.accept(socket, from);
+  }
+
+  #dynamicEnded(session: Session): void {
+    if (this.#sessions.get(session.name) !== session) return;
+    for (const range of this.#ranges.values()) range.sessions.delete(session);
+    this.#forget(session);
+    void this.#gone(session);
+    session.stop();
+  }
+
+  #refuse(socket: Socket, from: PeerEndpoint, reason: 'not-admitted' | 'too-many'): void {
+    socket.destroy();
+    this.#events.emit({ type: 'refused', address: from.address, port: from.port, reason });
+  }
+
+  #listenerFailed(address: Address, error: Error): void {
+    const index = this.#listeners.findIndex((listener) => listener.address.equals(address));
+    if (index >= 0) this.#listeners.splice(index, 1);
+    this.#events.emit({ type: 'listener-failed', address, error });
+  }
+}
+
+/**
+ * A speaker that takes connections where `listen` says.
+ * @throws BgpOptionsError naming every field that is wrong; BgpTransportError `Listen`
+ */
+export async function createSpeaker(options: SpeakerOptions): Promise<BgpSpeaker> {
+  const { listen = [], signal } = options;
+  signal?.throwIfAborted();
+  const speaker = new BgpSpeaker(options);
+  try {
+    for (const address of listen) await speaker.listen(address);
+    signal?.throwIfAborted();
+  } catch (thrown) {
+    await speaker.close();
+    throw thrown;
+  }
+  if (signal) {
+    const onAbort = () => void speaker.close();
+    signal.addEventListener('abort', onAbort, { once: true });
+  }
+  return speaker;
+}
+
+function admit({ address, listener }: Listener, peers: Cidr, options: ConnectionOptions): void {
+  if (address.family === peers.family) listener.admit(peers, options);
+}
+
+function rangeKey(prefix: Cidr, link: string | undefined): string {
+  return `${prefix}%${link ?? ''}`;
+}
