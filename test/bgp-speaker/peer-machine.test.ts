@@ -487,6 +487,14 @@ describe('collisions (RFC 4271 section 6.8)', () => {
     expect(play([...both, opened(1), lost, opened(2), keepalive(2)]).rfc).toBe('Established');
   });
 
+  test('a session that is established ends a connection beside it whose OPEN is awaited', () => {
+    const beside = play([start, theirs, opened(2), ours, keepalive(2)]);
+    expect(beside.last).toEqual(expect.arrayContaining(['1!6/7', '1 close', '2 up']));
+    expect(play([closed(1), { type: 'connected', connection: 3, initiator: 'peer' }], beside.state).last[0]).toBe(
+      '3 send-open',
+    );
+  });
+
   test('an established session wins', () => {
     expect(play([...up, theirs, opened(2, higher)]).last).toEqual(['2!6/7', '2 close', '2 failed notification-sent']);
   });

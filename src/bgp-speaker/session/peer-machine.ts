@@ -350,8 +350,7 @@ class Turn {
           ? rival
           : connection;
       const loser = stays === rival ? connection : rival;
-      const notification = { code: errorCode.cease, subcode: cease.collision, data: new Uint8Array(0) };
-      this.#end(loser, { kind: 'notification-sent', notification }, notification);
+      this.#endForCollision(loser);
       if (loser === connection) return;
     }
     const { id, initiator } = connection;
@@ -365,6 +364,8 @@ class Turn {
   #establish(running: Running, connection: Extract<Connection, { negotiated: Negotiated }>): void {
     const { id, initiator, negotiated } = connection;
     this.#cancelDial();
+    // A connection beside it, whose OPEN is still awaited, has lost the collision.
+    for (const other of running.connections) if (other.id !== id) this.#endForCollision(other);
     this.#replace({ id, initiator, state: 'established', negotiated });
     this.#armHold(connection);
     this.#armSendHold(connection);
@@ -386,6 +387,11 @@ class Turn {
   #fail(connection: Connection, notification: Notification): undefined {
     this.#end(connection, { kind: 'notification-sent', notification }, notification);
     this.#after(connection, true);
+  }
+
+  #endForCollision(connection: Connection): void {
+    const notification = { code: errorCode.cease, subcode: cease.collision, data: new Uint8Array(0) };
+    this.#end(connection, { kind: 'notification-sent', notification }, notification);
   }
 
   /** Takes a connection out of the state. */
