@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { parseEndpoints } from '../../src/ovsdb-client/index.ts';
 
 const run = promisify(execFile);
 
@@ -115,9 +116,10 @@ export class RealServer {
 }
 
 async function answers(endpoint: string): Promise<boolean> {
-  const [kind, host = '', port] = endpoint.split(':');
+  const [target] = parseEndpoints(endpoint);
   return new Promise((resolve) => {
-    const socket = kind === 'unix' ? connect({ path: host }) : connect({ host, port: Number(port) });
+    if (target === undefined) return resolve(false);
+    const socket = target.kind === 'unix' ? connect({ path: target.path }) : connect(target);
     socket.once('connect', () => {
       socket.destroy();
       resolve(true);

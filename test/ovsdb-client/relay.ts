@@ -6,6 +6,10 @@ export class Relay {
   readonly #sockets = new Set<Socket>();
   readonly #upstreams = new Set<Socket>();
   cutAfterBytes: number | undefined;
+  /** After so many bytes of a connection nothing more is passed on, until `hold(false)`. */
+  holdAfterBytes: number | undefined;
+  /** Connections that were held because of it. */
+  held = 0;
   blackHole = false;
   #away = false;
   /** Size of the pieces in which the server's bytes are passed on. */
@@ -42,6 +46,10 @@ export class Relay {
           upstream.destroy();
           this.cuts += 1;
           return;
+        }
+        if (this.holdAfterBytes !== undefined && passed > this.holdAfterBytes) {
+          upstream.pause();
+          this.held += 1;
         }
         if (this.pieces === undefined) client.write(chunk);
         else for (let at = 0; at < chunk.length; at += this.pieces) client.write(chunk.subarray(at, at + this.pieces));

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { kindsSchema } from '../ovsdb-client/kinds-schema.ts';
+import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
 import {
   eventually,
   output,
@@ -12,11 +12,11 @@ import {
   type RealServer,
   standalone,
   tearDown,
-} from '../ovsdb-client/real-server.ts';
+} from '../../ovsdb-client/real-server.ts';
 
 jest.setTimeout(30_000);
 
-const program = join(import.meta.dirname, '../../bin/ovsdb-client.js');
+const program = join(import.meta.dirname, '../../../bin/ovsdb-client.js');
 
 /** Runs the program to its end; endpoints written as `SERVER` are replaced. */
 function run(server: RealServer | undefined, words: readonly string[], input = '') {

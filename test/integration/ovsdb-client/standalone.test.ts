@@ -9,8 +9,8 @@ import {
   type TransactionError,
   type UntypedTables,
   type Uuid,
-} from '../../src/ovsdb-client/index.ts';
-import { kindsSchema } from '../ovsdb-client/kinds-schema.ts';
+} from '../../../src/ovsdb-client/index.ts';
+import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
 import {
   eventually,
   output,
@@ -18,8 +18,8 @@ import {
   type RealServer,
   standalone,
   tearDown,
-} from '../ovsdb-client/real-server.ts';
-import { Relay } from '../ovsdb-client/relay.ts';
+} from '../../ovsdb-client/real-server.ts';
+import { Relay } from '../../ovsdb-client/relay.ts';
 
 jest.setTimeout(40_000);
 

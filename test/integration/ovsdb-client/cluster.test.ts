@@ -8,8 +8,8 @@ import {
   TransactionError,
   type UntypedTables,
   type Uuid,
-} from '../../src/ovsdb-client/index.ts';
-import { kindsSchema } from '../ovsdb-client/kinds-schema.ts';
+} from '../../../src/ovsdb-client/index.ts';
+import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
 import {
   type Cluster,
   cluster,
@@ -18,8 +18,8 @@ import {
   programsMissing,
   type RealServer,
   tearDown,
-} from '../ovsdb-client/real-server.ts';
-import { Relay } from '../ovsdb-client/relay.ts';
+} from '../../ovsdb-client/real-server.ts';
+import { Relay } from '../../ovsdb-client/relay.ts';
 
 jest.setTimeout(120_000);
 const scenarios = programsMissing === undefined ? describe : describe.skip;

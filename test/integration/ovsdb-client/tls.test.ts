@@ -2,8 +2,8 @@ import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { type Client, connect, type TlsOptions, type UntypedTables } from '../../src/ovsdb-client/index.ts';
-import { kindsSchema } from '../ovsdb-client/kinds-schema.ts';
+import { type Client, connect, type TlsOptions, type UntypedTables } from '../../../src/ovsdb-client/index.ts';
+import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
 import {
   eventually,
   output,
@@ -12,7 +12,7 @@ import {
   standalone,
   tearDown,
   temporaryDirectory,
-} from '../ovsdb-client/real-server.ts';
+} from '../../ovsdb-client/real-server.ts';
 
 jest.setTimeout(40_000);
 const scenarios = programsMissing === undefined ? describe : describe.skip;
