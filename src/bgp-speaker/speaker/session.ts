@@ -231,26 +231,37 @@ export class Session {
     return this.#established?.sender.reader.isBehind ?? false;
   }
 
-  /** Sends what the peer takes now. */
+  /** Sends what the peer takes, in slices of a turn. */
   pump(): void {
-    const established = this.#established;
-    // An export policy may announce routes, which are for the next time.
-    if (!established || this.#isPumping) return;
-    const { connection, sender } = established;
+    // An export policy may announce routes, which are for the next slice.
+    if (!this.#established || this.#isPumping) return;
     this.#isPumping = true;
-    try {
-      connection.together(() => {
-        while (connection.hasRoom) {
-          const message = sender.next();
-          if (!message) break;
-          this.#driver.send(connection, message.type, message.bytes);
-          if (message.endOfRib) this.#endOfRibSent(message.endOfRib, sender);
+    this.#host.turns.run((isOver) => {
+      this.#isPumping = this.#pumpSlice(isOver);
+      this.#wake();
+      return this.#isPumping;
+    });
+  }
+
+  /** @returns whether there is more that the peer would take now */
+  #pumpSlice(isOver: () => boolean): boolean {
+    const established = this.#established;
+    if (!established) return false;
+    const { connection, sender } = established;
+    let more = false;
+    connection.together(() => {
+      while (connection.hasRoom) {
+        const message = sender.next();
+        if (!message) return;
+        this.#driver.send(connection, message.type, message.bytes);
+        if (message.endOfRib) this.#endOfRibSent(message.endOfRib, sender);
+        if (isOver()) {
+          more = true;
+          return;
         }
-      });
-    } finally {
-      this.#isPumping = false;
-    }
-    this.#wake();
+      }
+    });
+    return more;
   }
 
   #endOfRibSent(family: AddressFamily, sender: RouteSender): void {
