@@ -9,15 +9,20 @@ import { type BgpPeer, makePeer, type PeerDescription, type PeerKind, type PeerS
 export const ourAs = 65_000;
 export const peerAs = 65_001;
 
-/** The cable between us and a router. */
-export interface Cable {
-  host: string;
-  /** Our interface. */
-  interface: string;
+/** A pair of addresses on a cable: routers tell sessions apart by the address of the neighbour. */
+export interface Lane {
   ours4: string;
   theirs4: string;
   ours6: string;
   theirs6: string;
+}
+
+/** The cable between us and a router; its own addresses are those of the first lane. */
+export interface Cable extends Lane {
+  host: string;
+  /** Our interface. */
+  interface: string;
+  lanes: readonly [Lane, Lane, Lane, Lane, Lane, Lane];
 }
 
 /** Why these programs cannot be tested with here, or undefined. */
@@ -56,28 +61,28 @@ export class BgpBed {
     this.namespaces.sysctl(host, settings);
   }
 
-  /** A host with a cable to us: 10.64.N.1 and fd64:N::1 on our side, .2 and ::2 on its eth0. */
+  /** A host with a cable to us: 10.64.N.1 and fd64:N::1 on our side, .2 and ::2 on its eth0; .11 and .12, and so on. */
   connect(host: string): Cable {
     const number = ++this.#cables;
-    const cable: Cable = {
-      host,
-      interface: `to-${host}`,
-      ours4: `10.64.${number}.1`,
-      theirs4: `10.64.${number}.2`,
-      ours6: `fd64:${number}::1`,
-      theirs6: `fd64:${number}::2`,
-    };
+    const lane = (index: number): Lane => ({
+      ours4: `10.64.${number}.${index * 10 + 1}`,
+      theirs4: `10.64.${number}.${index * 10 + 2}`,
+      ours6: `fd64:${number}::${index * 10 + 1}`,
+      theirs6: `fd64:${number}::${index * 10 + 2}`,
+    });
+    const lanes = [lane(0), lane(1), lane(2), lane(3), lane(4), lane(5)] as const;
+    const cable: Cable = { ...lanes[0], host, interface: `to-${host}`, lanes };
     this.#addHost(host);
     this.namespaces.cable('us', cable.interface, host, 'eth0');
+    const add = (address: string, device: string) =>
+      `address add ${address}${address.includes(':') ? '/64' : '/24'} dev ${device}${address.includes(':') ? ' nodad' : ''}`;
     this.namespaces.ip(
       'us',
-      `address add ${cable.ours4}/24 dev ${cable.interface}`,
-      `address add ${cable.ours6}/64 dev ${cable.interface} nodad`,
+      ...lanes.flatMap(({ ours4, ours6 }) => [ours4, ours6].map((one) => add(one, cable.interface))),
     );
     this.namespaces.ip(
       host,
-      `address add ${cable.theirs4}/24 dev eth0`,
-      `address add ${cable.theirs6}/64 dev eth0 nodad`,
+      ...lanes.flatMap(({ theirs4, theirs6 }) => [theirs4, theirs6].map((one) => add(one, 'eth0'))),
     );
     return cable;
   }
@@ -120,12 +125,12 @@ export class BgpBed {
 }
 
 /** The router's session with us over IPv4, with both families. */
-export function sessionOver4(cable: Cable, more: Partial<PeerSession> = {}): PeerSession {
+export function sessionOver4(cable: Lane, more: Partial<PeerSession> = {}): PeerSession {
   const families = ['ipv4-unicast', 'ipv6-unicast'] as const;
   return { neighbor: cable.ours4, local: cable.theirs4, remoteAs: ourAs, families, ...more };
 }
 
 /** The router's session with us over IPv6, for IPv6 routes. */
-export function sessionOver6(cable: Cable, more: Partial<PeerSession> = {}): PeerSession {
+export function sessionOver6(cable: Lane, more: Partial<PeerSession> = {}): PeerSession {
   return { neighbor: cable.ours6, local: cable.theirs6, remoteAs: ourAs, families: ['ipv6-unicast'], ...more };
 }

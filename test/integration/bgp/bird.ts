@@ -162,7 +162,7 @@ function sessionConfig(name: string, as: number, session: PeerSession): string {
 function parseRoutes(text: string, isStale: (protocol: string) => boolean): PeerRoute[] {
   const routes: PeerRoute[] = [];
   let prefix = '';
-  for (const block of text.split(/\n(?=\S)/)) {
+  for (const block of text.split(/\n(?=\S| {10,}\w+ \[)/)) {
     const head = /^([0-9a-f.:]+\/\d+)?\s+\w+ \[(\w+)/.exec(block);
     if (!head) continue;
     prefix = head[1] ?? prefix;

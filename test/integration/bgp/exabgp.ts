@@ -197,7 +197,8 @@ function exabgpConfig({ as, routerId, sessions, announces = [] }: PeerDescriptio
 function neighborBlock(session: PeerSession, as: number, routerId: string, announces: readonly string[]): string {
   const { neighbor, local, families, holdTimeSeconds = 9, gracefulRestart: restart } = session;
   const has = (line: string, wanted: unknown) => (wanted === undefined || wanted === false ? [] : [`  ${line};`]);
-  const own = announces.filter((one) => families.includes(one.includes(':') ? 'ipv6-unicast' : 'ipv4-unicast'));
+  // Its "next-hop self" is the session's own address, of whatever family.
+  const own = announces.filter((one) => one.includes(':') === local?.includes(':'));
   return [
     `neighbor ${neighbor} {`,
     `  router-id ${routerId};`,
