@@ -239,6 +239,18 @@ describe('choosing a server', () => {
     expect(client.state).toMatchObject({ endpoint: 'tcp:b:1' });
   });
 
+  test('what a member said when it was connected counts, without any news since', async () => {
+    const { options, at } = cluster({ a: { leader: true, index: 100 }, b: { index: 90 } });
+    const { client, clock } = await start(new ScriptedServer(), options);
+    at('a').down = true;
+    at('a').last.stream.destroy();
+    for (let i = 0; i < 20; i++) {
+      await settle();
+      await clock.advance(100);
+    }
+    expect(client.state.kind).not.toBe('connected');
+  });
+
   test('another cluster starts counting anew', async () => {
     const { options, at } = cluster({ a: { leader: true, index: 100 } });
     const { client, clock } = await start(new ScriptedServer(), options);
@@ -272,6 +284,24 @@ describe('choosing a server', () => {
     expect(server.connections).toHaveLength(0);
     await clock.advance(1);
     await attempt;
+  });
+
+  test('a session that lasted makes the pauses short again', async () => {
+    const server = new ScriptedServer();
+    const { client, clock } = await start(server, { backoff: { initialMs: 500, maximumMs: 8000 } });
+    const pauses: number[] = [];
+    void (async () => {
+      for await (const event of client.events()) if (event.type === 'waiting') pauses.push(event.retryInMs);
+    })();
+    for (let i = 0; i < 2; i++) {
+      await clock.advance(10_000);
+      server.down = true;
+      server.last.stream.destroy();
+      await until(clock, () => pauses.length >= 3);
+      server.down = false;
+      await until(clock, () => client.state.kind === 'connected');
+      expect(pauses.splice(0).slice(0, 3)).toStrictEqual([500, 1000, 2000]);
+    }
   });
 
   test('a server that ends every session at once is not asked in a tight loop', async () => {
@@ -313,6 +343,26 @@ describe('transactions', () => {
     const tx = client.transaction();
     tx.insert('Item', { kind: 'car', sizes: [1] });
     await expect(client.transact(tx)).rejects.toMatchObject({ code: 'InvalidRequest' });
+  });
+
+  test('are checked again when another schema is served by the time they can be sent', async () => {
+    const server = new ScriptedServer();
+    server.on('transact', () => [{ uuid: ['uuid', id(1)] }]);
+    const { client, clock } = await start(server);
+    server.down = true;
+    server.last.stream.destroy();
+    await settle();
+    const tx = client.transaction();
+    tx.insert('Item', { name: 'x', sizes: [1], weight: 1 });
+    const attempt = client.transact(tx);
+    attempt.catch(() => {});
+    await settle();
+    const { weight: _, ...columns } = shopSchema.tables.Item.columns;
+    server.schema = { ...shopSchema, tables: { ...shopSchema.tables, Item: { ...shopSchema.tables.Item, columns } } };
+    server.down = false;
+    await until(clock, () => client.state.kind === 'connected');
+    await expect(attempt).rejects.toMatchObject({ code: 'UnknownColumn' });
+    expect(methods(server)).not.toContain('transact');
   });
 
   test('wait for a connection; a deadline then means that nothing was sent', async () => {

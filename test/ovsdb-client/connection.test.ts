@@ -116,6 +116,23 @@ describe('an RPC connection', () => {
     await expect(connection.call('m', [], { signal: abort.signal })).rejects.toThrow('deadline');
   });
 
+  test('what a late reply would have caused is not done after an abort', async () => {
+    const { connection, theirs } = start();
+    const abort = new AbortController();
+    let done = 0;
+    const onResult = () => {
+      done += 1;
+      return undefined;
+    };
+    const call = connection.call('m', [], { signal: abort.signal, onResult });
+    await settle();
+    abort.abort(new Error('deadline'));
+    await expect(call).rejects.toThrow('deadline');
+    theirs.write('{"id":0,"result":[],"error":null}');
+    await settle();
+    expect(done).toBe(0);
+  });
+
   test('what a result causes is done before later messages are looked at, in slices', async () => {
     // Every step counts as a slice of its own.
     let counter = 0;
@@ -246,6 +263,32 @@ describe('signs of life', () => {
     await settle();
     await clock.advance(5000);
     expect(connection.error).toBeUndefined();
+  });
+
+  test('a process that is behind with its work does not blame the peer', async () => {
+    // Every message takes two seconds to handle; three of them wait here.
+    const { connection, clock, theirs, take } = start({ probeIntervalMs: 5000, sliceMs: 0 });
+    let release = () => {};
+    connection.onNotification = function* () {
+      for (let isDone = false; !isDone; ) {
+        release = () => {
+          isDone = true;
+        };
+        yield;
+      }
+    };
+    theirs.write('{"id":null,"method":"m","params":[]}');
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < 3; i++) theirs.write(' ');
+    await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(20_000);
+    expect(connection.error).toBeUndefined();
+    release();
+    await settle();
+    expect(await take()).toContain('echo');
+    await clock.advance(10_000);
+    expect(connection.error).toBeDefined();
   });
 
   test('0 means never', async () => {

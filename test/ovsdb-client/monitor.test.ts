@@ -202,6 +202,88 @@ describe('a monitor', () => {
     expect(states).toStrictEqual(['stale a', 'live a2,nine']);
     expect(requests().map(({ params }) => params[3])).toStrictEqual([zero, zero]);
     expect(server.connections).toHaveLength(1);
+    // The server must not go on sending for the one that is not read any more.
+    const cancelled = server.last.received.filter(({ method }) => method === 'monitor_cancel');
+    expect(cancelled.map(({ params }) => params[0])).toStrictEqual([requests()[0]?.params[1]]);
+  });
+
+  test('that diverges again and again ends the connection', async () => {
+    const { server, update, requests } = serve({ [id(1)]: { name: 'a' } });
+    const { client } = await start(server);
+    await client.monitor(selection);
+    for (let i = 0; i < 3; i++) {
+      expect(client.state.kind).toBe('connected');
+      update(id(0xa1), { [id(9)]: { delete: null } });
+      await settle();
+    }
+    expect(requests()).toHaveLength(3);
+    expect(client.state.kind).not.toBe('connected');
+  });
+
+  test('that has diverged when the connection ends does not go on from there', async () => {
+    const { server, update, requests } = serve({ [id(1)]: { name: 'a' } });
+    const { client, again } = await start(server);
+    const monitor = await client.monitor(selection);
+    update(id(0xa1), { [id(1)]: { modify: { name: 'b' } } });
+    await settle();
+    const original = server.handlers.get('monitor_cond_since');
+    server.on('monitor_cond_since', () => silence);
+    update(id(0xa2), { [id(9)]: { delete: null } });
+    await settle();
+    if (original !== undefined) server.on('monitor_cond_since', original);
+    await again();
+    expect(requests().map(({ params }) => params[3])).toStrictEqual([zero, zero, zero]);
+    expect(names(monitor)).toStrictEqual(['a']);
+  });
+
+  test('a server that sends updates but never the content is left', async () => {
+    const { server } = serve({});
+    const { client } = await start(server);
+    server.on('monitor_cond_since', ([, monitorId], connection) => {
+      for (let i = 0; i <= 100; i++) connection.notify('update3', monitorId, id(0xa1), {});
+      return silence;
+    });
+    const attempt = client.monitor(selection, { signal: AbortSignal.timeout(1000) });
+    attempt.catch(() => {});
+    await settle();
+    expect(client.state.kind).not.toBe('connected');
+    await client.close();
+    await expect(attempt).rejects.toMatchObject({ code: 'Closed' });
+  });
+
+  test('is not told of an update that changes nothing', async () => {
+    const { server, update } = serve({ [id(1)]: { name: 'a', tags: ['set', ['x']] } });
+    const { client } = await start(server);
+    const monitor = await client.monitor(selection);
+    const row = monitor.tables.Item.get(id(1) as never);
+    const changes = monitor.changes();
+    await changes.next();
+    update(id(0xa1), { [id(1)]: { modify: { name: 'a', tags: ['set', []] } } });
+    update(id(0xa2), { [id(2)]: { insert: { name: 'b' } } });
+    const { value } = await changes.next();
+    expect(value?.tables.Item?.map((change) => change.uuid)).toStrictEqual([id(2)]);
+    expect(monitor.tables.Item.get(id(1) as never)).toBe(row);
+    await changes.return();
+  });
+
+  test('two of the same table with different columns each get their rows whole', async () => {
+    const { server } = serve({ [id(1)]: { name: 'a', tags: 'x' } });
+    const { client } = await start(server);
+    const whole = await client.monitor({ Item: { columns: ['name', 'tags'] } });
+    const part = await client.monitor({ Item: { columns: ['name'] } });
+    const ids = server.last.received
+      .filter(({ method }) => method === 'monitor_cond_since')
+      .map(({ params }) => params[1]);
+    server.last.notify('update3', ids[0], id(0xa1), { Item: { [id(2)]: { insert: { name: 'b', tags: 'y' } } } });
+    server.last.notify('update3', ids[1], id(0xa1), { Item: { [id(2)]: { insert: { name: 'b' } } } });
+    await settle();
+    expect(whole.tables.Item.get(id(2) as never)).toStrictEqual({ _uuid: id(2), name: 'b', tags: ['y'] });
+    expect(part.tables.Item.get(id(2) as never)).toStrictEqual({ _uuid: id(2), name: 'b' });
+    part.close();
+    server.last.notify('update3', ids[0], id(0xa2), { Item: { [id(3)]: { insert: { name: 'c', tags: 'z' } } } });
+    await settle();
+    expect(whole.tables.Item.get(id(3) as never)).toStrictEqual({ _uuid: id(3), name: 'c', tags: ['z'] });
+    expect(server.connections).toHaveLength(1);
   });
 
   test('that does not show what this client has inserted is not believed: a server may forget monitors', async () => {
@@ -234,6 +316,22 @@ describe('a monitor', () => {
     await insert('deleted by another');
     expect(requests()).toHaveLength(2);
     expect(server.connections).toHaveLength(1);
+  });
+
+  test('a row that nothing refers to may vanish at once: that is no reason for distrust', async () => {
+    const { server, requests } = serve({});
+    server.schema = {
+      ...shopSchema,
+      tables: { Item: { ...shopSchema.tables.Item, isRoot: false }, Maker: shopSchema.tables.Maker },
+    };
+    server.on('transact', () => [{ uuid: ['uuid', id(5)] }]);
+    const { client } = await start(server);
+    await client.monitor(selection);
+    const tx = client.transaction();
+    tx.insert('Item', { name: 'garbage', sizes: [1] });
+    await client.transact(tx);
+    await settle();
+    expect(requests()).toHaveLength(1);
   });
 
   test('a full content that the server calls a continuation of nothing is a full content', async () => {
@@ -413,12 +511,12 @@ describe('conditions', () => {
   });
 
   test('can be changed; the rows that come and go are there when the call returns', async () => {
-    const { server, update } = serve({ [id(1)]: { name: 'a' } });
+    const { server, update, requests } = serve({ [id(1)]: { name: 'a' } });
     server.on('monitor_cond_change', () => {
       update(id(0xa1), { [id(1)]: { delete: null }, [id(2)]: { insert: { name: 'b' } } });
       return {};
     });
-    const { client } = await start(server);
+    const { client, again } = await start(server);
     const monitor = await client.monitor(selection);
     await monitor.setConditions('Item', [['name', '==', 'b']]);
     expect(names(monitor)).toStrictEqual(['b']);
@@ -426,6 +524,9 @@ describe('conditions', () => {
     server.on('monitor_cond_change', () => ({}));
     await monitor.setConditions('Item', undefined);
     expect(server.last.received.at(-1)?.params[2]).toStrictEqual({ Item: [{ where: [true] }] });
+    // Confirmed: where we stand is certain again.
+    await again();
+    expect(requests().at(-1)?.params[3]).toBe(id(0xa1));
     await expect(monitor.setConditions('Item', [['nope', '==', 'b']] as never)).rejects.toMatchObject({
       code: 'UnknownColumn',
     });
@@ -499,6 +600,25 @@ describe('an online conversion', () => {
     expect(states).toStrictEqual(['stale', 'live']);
     expect([...monitor.tables.Item]).toStrictEqual([{ _uuid: id(1), name: 'a', colour: 'red' }]);
     expect(monitor.missing).toStrictEqual([]);
+    expect(server.connections).toHaveLength(1);
+  });
+
+  test('is noticed by the cancelled monitor alone: the status may come late', async () => {
+    const { server, monitorId } = serve({ [id(1)]: { name: 'a' } });
+    const { client } = await start(server);
+    const monitor = await client.monitor(selection);
+    const events: string[] = [];
+    void (async () => {
+      for await (const { type } of client.events()) events.push(type);
+    })();
+    // Cancelled for another reason: the schema is as it was.
+    server.last.notify('monitor_canceled', monitorId());
+    await settle();
+    expect([monitor.state.kind, ...events]).toStrictEqual(['live']);
+    server.schema = { ...shopSchema, version: '2.0.0' };
+    server.last.notify('monitor_canceled', monitorId());
+    await settle();
+    expect([monitor.state.kind, client.schema.version, ...events]).toStrictEqual(['live', '2.0.0', 'schema']);
     expect(server.connections).toHaveLength(1);
   });
 

@@ -119,6 +119,8 @@ describe('what may be written', () => {
     ['kind', ['toy'], /not one of/],
     ['tags', 'bare', /give an array/],
     ['tags', ['a', 'a'], /twice/],
+    ['sizes', [5, 5n], /twice/],
+    ['sizes', [0, -0], /twice/],
     ['tags', new Map(), /give an array/],
     ['labels', [['a', 'b']], /give a Map/],
     ['labels', { a: 1 }, /key "a": 1 is not a string/],
@@ -130,6 +132,17 @@ describe('what may be written', () => {
     ['sold', 'yes', /not a boolean/],
   ])('%s: %p is refused', (column, value, message) => {
     expect(() => encode(item(column), value)).toThrow(message);
+  });
+
+  test('a key is in a map once, however it is written', () => {
+    const type = { key: 'integer', value: 'string', min: 0, max: 'unlimited' };
+    const schema = parseSchema({ name: 'x', version: '1', tables: { T: { columns: { byNumber: { type } } } } });
+    const column = columnOf(tableOf(schema, 'T'), 'byNumber');
+    const twice = new Map<unknown, string>([
+      [1, 'a'],
+      [1n, 'b'],
+    ]);
+    expect(() => encode(column, twice)).toThrow(/key 1: it is in the map twice/);
   });
 
   test('a uuid is checked and lower-cased', () => {

@@ -203,9 +203,11 @@ function encodeSet(column: ColumnSchema, value: unknown, resolve: ResolveRow, co
   const seen = new Set<unknown>();
   const atoms: Json[] = [];
   for (const element of value) {
-    if (seen.has(element)) throw complain(`${abbreviate(element)} is in the set twice`);
-    seen.add(element);
-    atoms.push(encodeAtom(column.key, element, resolve, complain));
+    const encoded = encodeAtom(column.key, element, resolve, complain);
+    const identity = identityOf(encoded);
+    if (seen.has(identity)) throw complain(`${abbreviate(element)} is in the set twice`);
+    seen.add(identity);
+    atoms.push(encoded);
   }
   checkArity(column, atoms.length, complain);
   return ['set', atoms];
@@ -218,16 +220,24 @@ function encodeMap(
   resolve: ResolveRow,
   complain: Complain,
 ): Json {
+  const seen = new Set<unknown>();
   const pairs: [Json, Json][] = [];
   for (const [key, item] of mapEntries(value, complain)) {
     const complainOfKey: Complain = (what) => complain(`key ${abbreviate(key)}: ${what}`);
-    pairs.push([
-      encodeAtom(column.key, key, resolve, complainOfKey),
-      encodeAtom(valueType, item, resolve, complainOfKey),
-    ]);
+    const encodedKey = encodeAtom(column.key, key, resolve, complainOfKey);
+    const identity = identityOf(encodedKey);
+    if (seen.has(identity)) throw complainOfKey('it is in the map twice');
+    seen.add(identity);
+    pairs.push([encodedKey, encodeAtom(valueType, item, resolve, complainOfKey)]);
   }
   checkArity(column, pairs.length, complain);
   return ['map', pairs];
+}
+
+/** What tells atoms of one type apart on the wire, however they were written here (5 and 5n, upper and lower case). */
+function identityOf(encoded: Json): unknown {
+  if (typeof encoded === 'bigint') return Number.isSafeInteger(Number(encoded)) ? Number(encoded) : encoded;
+  return isArray(encoded) ? encoded.join(' ') : encoded;
 }
 
 function mapEntries(value: unknown, complain: Complain): Iterable<[unknown, unknown]> {
