@@ -10,13 +10,17 @@ const root = join(import.meta.dirname, '..');
 export const resultsDirectory = join(root, 'test/bench/results');
 const page = join(root, 'docs/performance.md');
 
-/** What a figure is held against: MetalLB 0.16.1 on a machine of the same kind, measured for this project. */
+/** What a figure is held against (MetalLB 0.16.1 was measured for this project on a machine of the same kind). */
 const references: Record<string, { peer: string; target: string }> = {
   'service-to-answer': { peer: 'MetalLB: median 22, max 37', target: 'median <= 30' },
   'endpoint-loss-to-silence': { peer: 'MetalLB: median 3.5, max 12', target: '' },
   'l2-failover': { peer: 'MetalLB: 5 600 after SIGKILL, 5 800 after link down', target: 'median <= 1 000' },
   'allocate-1000': { peer: 'MetalLB: 39 600, about 10 API writes a Service', target: '<= 15 000, <= 3 API writes' },
   rss: { peer: 'MetalLB: controller 58, speaker 65', target: 'speaker <= 80' },
+  'ovsdb-initial-20k': { peer: '', target: 'ratio <= 1, stall <= 50 ms' },
+  'ovsdb-insert-10k': { peer: '', target: 'ratio <= 1, stall <= 50 ms' },
+  'ovsdb-memory': { peer: '', target: 'ratio <= 0.5, of whole processes as well' },
+  'ovsdb-update-stream': { peer: '', target: 'ratio <= 1, stall <= 50 ms' },
 };
 
 export function writePerformancePage(): void {

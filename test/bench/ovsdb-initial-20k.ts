@@ -2,6 +2,7 @@
 import { type Bench, summarize } from './bench.ts';
 import { monitoredColumns } from './ovsdb/rows.ts';
 import {
+  clock,
   type Figures,
   median,
   requirePeers,
@@ -14,7 +15,7 @@ import {
 
 const ROWS = 20_000;
 
-export const run: Bench = async ({ samples = 5, progress }) => {
+export const run: Bench = async ({ samples = 7, progress }) => {
   const versions = await requirePeers();
   return withBundle((bundle) =>
     withServer(ROWS, async ({ endpoint }) => {
@@ -54,7 +55,7 @@ export const run: Bench = async ({ samples = 5, progress }) => {
         'ovsdb-initial-20k',
         'ms',
         ours.map(({ ms }) => ms),
-        { rows: ROWS, backends: 5, remote: 'unix' },
+        { rows: ROWS, backends: 5, remote: 'unix', clock },
       );
       const peers = {
         'ovsdb-client dump': median(dump),
@@ -71,8 +72,8 @@ export const run: Bench = async ({ samples = 5, progress }) => {
           'ovn-nbctl list, ms': rounded(peers['ovn-nbctl list']),
           'python ovs.db.idl, ms': rounded(peers['python ovs.db.idl']),
           'ratio to python': rounded(result.median / peers['python ovs.db.idl']),
-          'longest event-loop stall, ms': rounded(median(ours.map(({ stallMs = 0 }) => stallMs))),
-          'of it our own CPU time, ms': rounded(median(ours.map(({ busyMs = 0 }) => busyMs))),
+          'longest event-loop stall, ms': rounded(Math.max(...ours.map(({ stallMs = 0 }) => stallMs))),
+          'of it our own CPU time, ms': rounded(Math.max(...ours.map(({ busyMs = 0 }) => busyMs))),
         },
       };
     }),

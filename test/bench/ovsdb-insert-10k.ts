@@ -2,30 +2,40 @@
 
 import { type Bench, summarize } from './bench.ts';
 import { balancer } from './ovsdb/rows.ts';
-import { median, requirePeers, rounded, runSide, timed, withBundle, withServer } from './ovsdb/setting.ts';
+import {
+  clock,
+  type Figures,
+  median,
+  requirePeers,
+  rounded,
+  runSide,
+  timed,
+  withBundle,
+  withServer,
+} from './ovsdb/setting.ts';
 
 const ROWS = 10_000;
 // As much as one argument of a command may hold (128 KiB): its best case.
 const ROWS_PER_COMMAND = 250;
 
-export const run: Bench = async ({ samples = 3, progress }) => {
+export const run: Bench = async ({ samples = 5, progress }) => {
   const versions = await requirePeers();
   return withBundle(async (bundle) => {
-    const ours: number[] = [];
+    const figures: Figures[] = [];
     const python: number[] = [];
     const command: number[] = [];
     for (let i = 0; i < samples; i++) {
-      ours.push(
-        (await withServer(0, ({ endpoint }) => runSide({ kind: 'ours', bundle }, 'insert', endpoint, ROWS))).ms,
-      );
+      figures.push(await withServer(0, ({ endpoint }) => runSide({ kind: 'ours', bundle }, 'insert', endpoint, ROWS)));
       command.push(await withServer(0, ({ endpoint }) => byCommand(endpoint)));
       python.push((await withServer(0, ({ endpoint }) => runSide({ kind: 'python' }, 'insert', endpoint, ROWS))).ms);
       progress(
-        `sample ${i + 1} of ${samples}: ours ${rounded(ours.at(-1) ?? 0)} ms, ovsdb-client ${rounded(command.at(-1) ?? 0)} ms`,
+        `sample ${i + 1} of ${samples}: ours ${rounded(figures.at(-1)?.ms ?? 0)} ms, ovsdb-client ${rounded(command.at(-1) ?? 0)} ms`,
       );
     }
+    const ours = figures.map(({ ms }) => ms);
     const result = summarize('ovsdb-insert-10k', 'ms', ours, {
       rows: ROWS,
+      clock,
       rowsPerTransaction: 100,
       backends: 5,
       remote: 'unix',
@@ -40,6 +50,9 @@ export const run: Bench = async ({ samples = 3, progress }) => {
         'rows/s': Math.round((ROWS * 1000) / result.median),
         [`ovsdb-client transact (${ROWS_PER_COMMAND} rows a command), ms`]: rounded(peers['ovsdb-client transact']),
         'python ovs.db.idl (100 rows a transaction), ms': rounded(peers['python ovs.db.idl']),
+        'ratio to python': rounded(result.median / peers['python ovs.db.idl']),
+        'longest event-loop stall, ms': rounded(Math.max(...figures.map(({ stallMs = 0 }) => stallMs))),
+        'of it our own CPU time, ms': rounded(Math.max(...figures.map(({ busyMs = 0 }) => busyMs))),
       },
     };
   });

@@ -4,7 +4,7 @@ import { type Figures, median, requirePeers, rounded, runSide, withBundle, withS
 
 const ROWS = 20_000;
 
-export const run: Bench = async ({ samples = 3, progress }) => {
+export const run: Bench = async ({ samples = 5, progress }) => {
   const versions = await requirePeers();
   return withBundle((bundle) =>
     withServer(ROWS, async ({ endpoint }) => {

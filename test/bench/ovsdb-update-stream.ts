@@ -14,7 +14,7 @@ const rounds = ['first', 'r2', 'r3', 'r4', 'r5', lastRound];
 /** The clock starts when the first round has been seen. */
 const CHANGES = ROWS * (rounds.length - 1);
 
-export const run: Bench = async ({ samples = 3, progress }) => {
+export const run: Bench = async ({ samples = 5, progress }) => {
   const versions = await requirePeers();
   return withBundle(async (bundle) => {
     const ours: Figures[] = [];

@@ -41,6 +41,8 @@ async function main(): Promise<void> {
   if (work === 'insert') {
     const start = performance.now();
     const client = await connect({ endpoints: endpoint, database: 'OVN_Northbound' });
+    delay.enable();
+    watchTurns();
     const pending: Promise<unknown>[] = [];
     for (let from = 0; from < rows; from += 100) {
       const tx = client.transaction();
