@@ -113,13 +113,13 @@ export function endingNeighbours(
   live: readonly LiveNeighbour[],
 ): { neighbour: LiveNeighbour; reason: 'configured' | 'prefix' }[] {
   const configured = new Set(config.configured.map(neighbourKey));
-  return live
-    .flatMap((neighbour) => {
-      if (configured.has(neighbourKey(neighbour))) return [{ neighbour, reason: 'configured' as const }];
-      const now = longestPrefix(config.prefixes, neighbour.address);
-      return now && samePrefix(now.peers, neighbour.prefix) ? [] : [{ neighbour, reason: 'prefix' as const }];
-    })
-    .sort((a, b) => compareAddresses(a.neighbour.address, b.neighbour.address));
+  const ending: { neighbour: LiveNeighbour; reason: 'configured' | 'prefix' }[] = [];
+  for (const neighbour of live) {
+    const now = longestPrefix(config.prefixes, neighbour.address);
+    if (configured.has(neighbourKey(neighbour))) ending.push({ neighbour, reason: 'configured' });
+    else if (!now || !samePrefix(now.peers, neighbour.prefix)) ending.push({ neighbour, reason: 'prefix' });
+  }
+  return ending.sort((a, b) => compareAddresses(a.neighbour.address, b.neighbour.address));
 }
 
 function longestPrefix(prefixes: readonly DynamicPrefix[], address: Address): DynamicPrefix | undefined {
