@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { everyRow, newUuid, parseSchema, Transaction, type Uuid } from '../../src/ovsdb-client/index.ts';
-import { findTransactionError, TransactionResult } from '../../src/ovsdb-client/operations/result.ts';
+import { decodeSelected, findTransactionError, TransactionResult } from '../../src/ovsdb-client/operations/result.ts';
 import { id, shopSchema } from './scripted-server.ts';
 
 const schema = parseSchema(shopSchema);
@@ -259,14 +259,41 @@ describe('the reply to a transaction', () => {
     const row = tx.insert('Item', { sizes });
     const counted = tx.mutate('Maker', everyRow, [['items', 'insert', [row]]]);
     const select = tx.select('Item', everyRow);
-    const result = new TransactionResult(schema, [
+    const reply = [
       { uuid: ['uuid', id(1)] },
       { count: 3 },
       { rows: [{ _uuid: ['uuid', id(1)], _version: ['uuid', id(2)], name: 'i', sizes: 1 }] },
-    ]);
+    ];
+    const result = resultOf(tx, reply).result;
     expect(result.uuid(row)).toBe(id(1));
     expect(result.count(counted)).toBe(3);
     expect(result.rows(select)).toStrictEqual([{ _uuid: id(1), _version: id(2), name: 'i', sizes: [1] }]);
-    expect(() => new TransactionResult(schema, [{ uuid: 'x' }]).uuid(row)).toThrow(/operation 0/);
+    expect(() => new TransactionResult([{ uuid: 'x' }]).uuid(row)).toThrow(/operation 0/);
   });
+
+  test('many rows are read in short steps, and a row that cannot be read spoils no other select', () => {
+    const tx = new Transaction();
+    const good = tx.select('Item', everyRow, ['name']);
+    const bad = tx.select('Item', everyRow, ['name']);
+    const none = tx.select('Item', everyRow, ['name']);
+    const rows = Array.from({ length: 1000 }, (_, i) => ({ name: `n${i}` }));
+    const { result, steps } = resultOf(tx, [{ rows }, { rows: [...rows, { name: 7 }] }, {}]);
+    expect(steps).toBeGreaterThan(30);
+    expect(result.rows(good)).toHaveLength(1000);
+    expect(() => result.rows(bad)).toThrow(/column name .* cannot hold 7/);
+    expect(() => result.rows(none)).toThrow(/operation 2/);
+  });
+
+  test('nothing selected is nothing to do', () => {
+    const tx = new Transaction();
+    tx.comment('c');
+    expect(decodeSelected(schema, tx.encode(schema), [{}], new Map())).toBeUndefined();
+  });
+
+  function resultOf(tx: Transaction, reply: object[]) {
+    const selected = new Map();
+    let steps = 0;
+    for (const _ of decodeSelected(schema, tx.encode(schema), reply as never, selected) ?? []) steps += 1;
+    return { result: new TransactionResult(reply as never, selected), steps };
+  }
 });

@@ -1,5 +1,6 @@
 import { OvsdbError, TransactionError } from '../errors.ts';
 import { abbreviate, isArray, isObject, type Json, type JsonObject, member } from '../json/json-value.ts';
+import type { Work } from '../rpc/connection.ts';
 import { readError } from '../rpc/message.ts';
 import { columnOf, type DatabaseSchema, implicitColumns, type TableSchema, tableOf } from '../schema/schema.ts';
 import { decodeValue } from '../value/column-value.ts';
@@ -9,12 +10,12 @@ import type { CountedOperation, SelectOperation } from './transaction.ts';
 
 /** What a committed transaction did. */
 export class TransactionResult {
-  readonly #schema: DatabaseSchema;
   readonly #results: readonly Json[];
+  readonly #selected: SelectedRows;
 
-  constructor(schema: DatabaseSchema, results: readonly Json[]) {
-    this.#schema = schema;
+  constructor(results: readonly Json[], selected: SelectedRows = new Map()) {
     this.#results = results;
+    this.#selected = selected;
   }
 
   /** The identity of a row that was inserted. */
@@ -34,19 +35,56 @@ export class TransactionResult {
 
   /** The rows that a select found, in the server's order. */
   rows<Row>(operation: SelectOperation<Row>): readonly Row[] {
-    const rows = member(this.#at(operation.position), 'rows');
-    if (!isArray(rows)) throw unexpected(operation.position, rows);
-    const table = tableOf(this.#schema, operation.table);
-    return rows.map((row) => {
-      if (!isObject(row)) throw unexpected(operation.position, row);
-      return decodeSelectedRow(table, row) as Row;
-    });
+    const decoded = this.#selected.get(operation.position);
+    if (decoded instanceof OvsdbError) throw decoded;
+    if (decoded === undefined) throw unexpected(operation.position, this.#results[operation.position]);
+    return decoded as readonly Row[];
   }
 
   #at(position: number): JsonObject {
     const result = this.#results[position];
     if (!isObject(result)) throw unexpected(position, result);
     return result;
+  }
+}
+
+/** Rows of the select operations by position, or why they cannot be read. */
+export type SelectedRows = ReadonlyMap<number, readonly object[] | OvsdbError>;
+
+const ROWS_PER_STEP = 32;
+
+/**
+ * Reads the rows of all select operations in short steps: done at once, tens of thousands of rows would keep the event
+ * loop for longer than a tenth of a second. Nothing to do gives undefined.
+ */
+export function decodeSelected(
+  schema: DatabaseSchema,
+  operations: readonly Json[],
+  results: Json,
+  into: Map<number, readonly object[] | OvsdbError>,
+): Work | undefined {
+  const isSelect = (operation: Json) => isObject(operation) && member(operation, 'op') === 'select';
+  return isArray(results) && operations.some(isSelect) ? decode(results) : undefined;
+
+  function* decode(all: readonly Json[]): Work {
+    for (const [position, operation] of operations.entries()) {
+      const result = all[position];
+      const rows = isObject(result) ? member(result, 'rows') : undefined;
+      if (!isObject(operation) || !isSelect(operation) || !isArray(rows)) continue;
+      try {
+        const table = tableOf(schema, String(member(operation, 'table')));
+        const decoded: object[] = [];
+        for (const row of rows) {
+          if (!isObject(row)) throw unexpected(position, row);
+          decoded.push(decodeSelectedRow(table, row));
+          if (decoded.length % ROWS_PER_STEP === 0) yield;
+        }
+        into.set(position, decoded);
+      } catch (thrown) {
+        if (!(thrown instanceof OvsdbError)) throw thrown;
+        into.set(position, thrown);
+      }
+    }
   }
 }
 

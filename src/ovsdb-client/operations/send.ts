@@ -1,8 +1,8 @@
 import { describeError } from '../../base/errors.ts';
-import { ServerError, TransactionError } from '../errors.ts';
+import { type OvsdbError, ServerError, TransactionError } from '../errors.ts';
 import { isArray, type Json } from '../json/json-value.ts';
 import type { Session } from '../session/session.ts';
-import { findTransactionError, TransactionResult } from './result.ts';
+import { decodeSelected, findTransactionError, TransactionResult } from './result.ts';
 
 /**
  * Sends encoded operations on a session that can take them, and waits for the outcome. Rejects with
@@ -15,9 +15,14 @@ export async function sendTransaction(
   signal: AbortSignal | undefined,
 ): Promise<TransactionResult> {
   const { connection, schema, status } = session;
+  const selected = new Map<number, readonly object[] | OvsdbError>();
   let reply: Json;
   try {
-    reply = await connection.start('transact', [database, ...operations], { signal, cancelOnAbort: true });
+    reply = await connection.start('transact', [database, ...operations], {
+      signal,
+      cancelOnAbort: true,
+      onResult: (results) => decodeSelected(schema, operations, results, selected),
+    });
   } catch (thrown) {
     throw failedTransaction(thrown);
   }
@@ -25,7 +30,7 @@ export async function sendTransaction(
     throw new TransactionError('unknown', 'the server answered something that is not a list of results');
   const error = findTransactionError(reply, operations, status.model !== 'standalone');
   if (error !== undefined) throw error;
-  return new TransactionResult(schema, reply);
+  return new TransactionResult(reply, selected);
 }
 
 // Errors in reply to the whole request for which the server is known to have done nothing.
