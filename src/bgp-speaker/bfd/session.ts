@@ -130,10 +130,10 @@ export class RunningSession {
     this.#setDetect(detectionMicroseconds(this.#machine));
   }
 
-  /** A packet that passed all checks; `bytes` is what it was decoded from. */
+  /** A packet that passed all checks (or came while taken down); `bytes` is what it was decoded from. */
   receive(packet: BfdControlPacket, bytes: Uint8Array): void {
     if (this.#isClosed) return;
-    this.#received += 1;
+    if (!this.isAdminDown) this.#received += 1;
     this.#lastReceived.set(bytes.subarray(0, bfdPacketBytes));
     this.#step({ type: 'packet', packet });
   }
