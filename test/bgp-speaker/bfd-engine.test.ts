@@ -349,7 +349,7 @@ describe('to whom a packet belongs', () => {
 
   test('the kernel may drop what no session of a socket would take', () => {
     const { add, transport } = setting();
-    add({ peer: '10.0.0.3', multihop: true });
+    add({ peer: '10.0.0.3', multihop: true, minimumTtl: 254 });
     const [receiver] = transport.receivers;
     const low = add({ peer: '10.0.0.4', multihop: true, minimumTtl: 60 });
     expect(receiver?.minimumTtl).toBe(60);

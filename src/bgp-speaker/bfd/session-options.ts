@@ -20,7 +20,10 @@ export interface BfdSessionOptions extends BfdTiming {
   interface?: string;
   /** RFC 5883: several hops, UDP port 4784. Default false: the peer is on the link (RFC 5881, port 3784). */
   multihop?: boolean;
-  /** Multihop: the least TTL or hop limit of received packets, 1-255. Default 254. */
+  /**
+   * Multihop: the least TTL or hop limit of received packets, 1-255. Default 1, which RFC 5883 leaves open and some peers
+   * need (BIRD sends 64). Against forged packets set 256 less the hops, with a peer that sends 255 (FRR does).
+   */
   minimumTtl?: number;
   /** Send nothing before the peer did. Default false. */
   passive?: boolean;
@@ -43,7 +46,7 @@ export interface ResolvedBfdSession extends Required<BfdTiming> {
 }
 
 const defaults: Required<BfdTiming> = { desiredMinTxMs: 300, requiredMinRxMs: 300, detectMultiplier: 3 };
-const defaultMinimumTtl = 254;
+const defaultMinimumTtl = 1;
 /** IFNAMSIZ less the terminating zero. */
 const longestInterfaceName = 15;
 
