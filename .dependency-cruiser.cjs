@@ -34,6 +34,20 @@ module.exports = {
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
+      name: 'libraries-need-no-package',
+      comment: 'who installs the package for a library gets no other package with it; only base/json-logger.ts may',
+      severity: 'error',
+      from: { path: '^src/(bgp-speaker|ovsdb-client|raw-socket|net|base)/', pathNot: '^src/base/json-logger[.]ts$' },
+      to: { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg'] },
+    },
+    {
+      name: 'libraries-bring-no-logger',
+      comment: 'a library is handed its logger',
+      severity: 'error',
+      from: { path: '^src/(bgp-speaker|ovsdb-client|raw-socket|net|base)/' },
+      to: { path: '^src/base/json-logger[.]ts$' },
+    },
+    {
       name: 'pure-rooms-do-no-io',
       comment: 'net, api, ipam and config decide; they open nothing',
       severity: 'error',

@@ -7,7 +7,16 @@
  * compiler the first leaves the addon out and says so; a package without it is not made.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { buildAddon } from './build-addon.ts';
 
@@ -25,6 +34,8 @@ export function buildLibraries({ addonRequired }: { addonRequired: boolean }): v
     const words = ['-p', join(root, 'tsconfig.libraries.json'), '--outDir', temporary];
     const { status, stdout, error } = spawnSync(compiler, words, { encoding: 'utf8' });
     if (status !== 0) throw new Error(`the libraries do not compile: ${error?.message ?? stdout}`);
+    // The name under which a compiled program looks for its worker.
+    writeFileSync(join(temporary, 'bgp-speaker/bfd/bfd-worker.mjs'), "import './worker.js';\n");
     for (const room of libraries) {
       const readme = join(root, 'src', room, 'README.md');
       if (existsSync(readme)) copyFileSync(readme, join(temporary, room, 'README.md'));

@@ -1,5 +1,3 @@
-import pino from 'pino';
-
 /** Log levels, from chatty to silent. */
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -12,20 +10,6 @@ export interface Logger {
   error(fields: object, message: string): void;
   /** A logger whose lines also carry these fields, e.g. `{component: 'reflector', kind: 'Service'}`. */
   child(fields: object): Logger;
-}
-
-/** JSON lines on stdout: one object a line, time in ISO 8601, `err` fields serialised with their causes. */
-export function createLogger(options: { level: LogLevel; name: string }): Logger {
-  return pino(
-    {
-      name: options.name,
-      level: options.level,
-      base: { name: options.name },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    pino.destination({ dest: 1, sync: true }),
-  );
 }
 
 /** Drops everything: the default of libraries that were given no logger, and of tests. */

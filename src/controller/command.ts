@@ -1,4 +1,5 @@
-import { createLogger, describeOptions } from '../base/index.ts';
+import { describeOptions } from '../base/index.ts';
+import { createLogger } from '../base/json-logger.ts';
 import { controllerOptionSpecs, parseControllerOptions } from './options.ts';
 import { runController } from './run-controller.ts';
 

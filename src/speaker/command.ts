@@ -1,4 +1,5 @@
-import { createLogger, describeOptions } from '../base/index.ts';
+import { describeOptions } from '../base/index.ts';
+import { createLogger } from '../base/json-logger.ts';
 import { parseSpeakerOptions, speakerOptionSpecs } from './options.ts';
 import { runSpeaker } from './speaker.ts';
 

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLogger, silentLogger } from '../../src/base/index.ts';
+import { silentLogger } from '../../src/base/index.ts';
+import { createLogger } from '../../src/base/json-logger.ts';
 import { ipAddressPools, l2Advertisements } from '../../src/controller/controller-caches.ts';
 import {
   type ControllerOptions,

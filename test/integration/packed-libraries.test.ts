@@ -97,6 +97,18 @@ test.each(['bgp-speaker', 'ovsdb-client', 'raw-socket'])('%s is imported and typ
   expect(Number(run(`import-${room}.ts`))).toBeGreaterThan(3);
 });
 
+test('a worker thread finds its file in the package', () => {
+  paste(
+    'worker.js',
+    `import { startBfdWorker } from './node_modules/ovenbird/dist/lib/bgp-speaker/bfd/worker-owner.js';
+const bfd = await startBfdWorker({});
+await bfd.close();
+console.log('started and closed');
+`,
+  );
+  expect(run('worker.js')).toBe('started and closed\n');
+});
+
 const scenarios = programsMissing === undefined ? describe : describe.skip;
 scenarios('ovsdb-client', () => {
   let server: RealServer;

@@ -7,7 +7,8 @@
  *   {"change": {address: reports}}   {"status": {...}}   {"resigned": true}   {"ready": true}
  */
 import { createInterface } from 'node:readline';
-import { createLogger, silentLogger } from '../../../src/base/index.ts';
+import { silentLogger } from '../../../src/base/index.ts';
+import { createLogger } from '../../../src/base/json-logger.ts';
 import { type AddressAssignment, WireWorker } from '../../../src/speaker/wire.ts';
 
 interface Command {
