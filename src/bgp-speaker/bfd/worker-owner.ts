@@ -51,6 +51,8 @@ class WorkerOwner implements Bfd {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './bfd-worker.mjs';
     this.#worker = new Worker(new URL(file, import.meta.url), {
       name: 'bfd',
+      // Flags of the owner, such as --eval, are not for it.
+      execArgv: [],
       workerData: { realtimePriority } satisfies BfdWorkerSettings,
       resourceLimits,
     });
