@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
 import { ask, Daemon, until } from './daemon.ts';
 import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
-import { extendedWord } from './route-words.ts';
+import { extendedNumber } from './route-words.ts';
 
 /** ExaBGP: it has no table; what it reports is gathered here. Commands and reports pass through a small script. */
 export class ExabgpPeer implements BgpPeer {
@@ -106,8 +106,11 @@ export class ExabgpPeer implements BgpPeer {
 
   #reports(): Report[] {
     const lines = readFileSync(this.#events, 'utf8').split('\n');
-    // The last one may be half written.
-    return lines.slice(0, -1).map((line) => JSON.parse(line) as Report);
+    // The last one may be half written; reports of ROUTE-REFRESH are no JSON; extended communities are large numbers.
+    return lines
+      .slice(0, -1)
+      .filter((line) => !line.includes('"type": "refresh"'))
+      .map((line) => JSON.parse(line.replaceAll(/"value": (\d+)/g, '"value": "$1"')) as Report);
   }
 
   #table(family: AddressFamily): Map<string, PeerRoute> {
@@ -142,7 +145,7 @@ interface Attributes {
   'local-preference'?: number;
   community?: (readonly [number, number])[];
   'large-community'?: number[][];
-  'extended-community'?: { value: number; string: string }[];
+  'extended-community'?: { value: string }[];
 }
 
 interface Report {
@@ -177,10 +180,7 @@ function routeOf(prefix: string, nextHop: string, attributes: Attributes): PeerR
     communities: (attributes.community ?? []).map((pair) => pair.join(':')).sort(),
     largeCommunities: (attributes['large-community'] ?? []).map((triple) => triple.join(':')).sort(),
     extendedCommunities: (attributes['extended-community'] ?? [])
-      .map(({ string: text }) => {
-        const at = text.indexOf(':');
-        return extendedWord(text.slice(0, at).replace(/4$/, ''), text.slice(at + 1));
-      })
+      .map(({ value }) => extendedNumber(BigInt(value)))
       .sort(),
     stale: false,
   };

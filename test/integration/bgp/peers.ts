@@ -141,7 +141,7 @@ export async function hasRoutes(
   peer: BgpPeer,
   family: AddressFamily,
   prefixes: readonly string[],
-  timeoutMs = 15_000,
+  timeoutMs = 5_000,
 ): Promise<PeerRoute[]> {
   const wanted = [...prefixes].sort().join(' ');
   const listed = (routes: readonly PeerRoute[]) =>

@@ -37,3 +37,13 @@ export function extendedWord(kind: string, value: string): string {
   if (['ro', 'soo', 'origin'].includes(word)) return `ro:${plain}`;
   return `${word}:${value}`.toLowerCase();
 }
+
+/** The eight bytes of an extended community (RFC 4360, 5668) as `extendedWord` writes it. */
+export function extendedNumber(value: bigint): string {
+  const part = (shift: number, bits: number) => Number((value >> BigInt(shift)) & ((1n << BigInt(bits)) - 1n));
+  const kind = { 2: 'rt', 3: 'ro' }[part(48, 8)] ?? String(part(48, 8));
+  const type = part(56, 8);
+  if (type === 0) return `${kind}:${part(32, 16)}:${part(0, 32)}`;
+  if (type === 1) return `${kind}:${[40, 32, 24, 16].map((shift) => part(shift, 8)).join('.')}:${part(0, 16)}`;
+  return `${kind}:${part(16, 32)}:${part(0, 16)}`;
+}

@@ -114,7 +114,8 @@ export class SpeakerHost {
   }
 
   addPeer4(lane: Lane, options: Partial<PeerWords> = {}): Promise<string> {
-    return this.addPeer({ address: lane.theirs4, localAddress: lane.ours4, ...options });
+    // IPv6 routes over IPv4 need to be told their next hop.
+    return this.addPeer({ address: lane.theirs4, localAddress: lane.ours4, nextHopIpv6: lane.ours6, ...options });
   }
 
   addPeer6(lane: Lane, options: Partial<PeerWords> = {}): Promise<string> {

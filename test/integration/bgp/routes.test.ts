@@ -1,0 +1,246 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { BgpBed, bedUnavailable, type Cable, ourAs, sessionOver4 } from './bed.ts';
+import { until } from './daemon.ts';
+import { type BgpPeer, established, hasRoutes, type PeerKind, peerKinds } from './peers.ts';
+import { SpeakerHost } from './speaker-host.ts';
+
+const unavailable = bedUnavailable(...peerKinds);
+const suite = unavailable === undefined ? describe : describe.skip;
+if (unavailable !== undefined) console.warn(`BGP routes are not tested: ${unavailable}`);
+
+const plain4 = '192.0.2.1/32';
+const plain6 = '2001:db8::1/128';
+/** GoBGP leaves LOCAL_PREF out of what it shows of eBGP routes; OpenBGPD shows a MED of 0 where there is none. */
+const noMed = (kind: PeerKind) => (kind === 'openbgpd' ? 0 : undefined);
+/** GoBGP has no command that sends ROUTE-REFRESH. */
+const asksForRefresh = (kind: PeerKind) => kind !== 'gobgp';
+/** ExaBGP does not send BoRR and EoRR upon its own request, GoBGP does not speak RFC 7313. */
+const speaksEnhancedRefresh = (kind: PeerKind) => kind === 'bird' || kind === 'frr' || kind === 'openbgpd';
+
+suite('routes as the peers see them', () => {
+  let bed: BgpBed;
+  let us: SpeakerHost;
+  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
+
+  beforeAll(async () => {
+    bed = new BgpBed('rou');
+    us = await SpeakerHost.start(bed);
+    await us.announce([plain4, plain6]);
+    await Promise.all(
+      peerKinds.map(async (kind) => {
+        const cable = bed.connect(kind);
+        const [dual] = cable.lanes;
+        const peer = bed.peer(kind, cable, {
+          announces: ['203.0.113.9/32', '2001:db8:9::9/128'],
+          sessions: [sessionOver4(dual, { gracefulShutdown: true })],
+        });
+        peers.set(kind, { peer, cable });
+        await us.addPeer4(dual);
+        await peer.start();
+      }),
+    );
+    for (const { peer, cable } of peers.values()) await established(peer, cable.ours4);
+  }, 60_000);
+
+  afterAll(async () => {
+    await bed?.close();
+  }, 60_000);
+
+  const of = (kind: PeerKind) => {
+    const found = peers.get(kind);
+    if (!found) throw new RangeError(kind);
+    return found;
+  };
+
+  /** Both plain routes, and these besides. */
+  const has = async (kind: PeerKind, ...more: string[]) => {
+    const { peer } = of(kind);
+    const is4 = (prefix: string) => !prefix.includes(':');
+    const four = await hasRoutes(peer, 'ipv4-unicast', [plain4, ...more.filter(is4)]);
+    const six = await hasRoutes(peer, 'ipv6-unicast', [plain6, ...more.filter((prefix) => !is4(prefix))]);
+    return new Map([...four, ...six].map((route) => [route.prefix, route]));
+  };
+
+  describe.each(peerKinds)('%s', (kind) => {
+    test('has a plain route with our AS, our address and nothing else', async () => {
+      const routes = await has(kind);
+      const nothing = {
+        origin: 'igp',
+        med: noMed(kind),
+        communities: [],
+        largeCommunities: [],
+        extendedCommunities: [],
+      };
+      const { cable } = of(kind);
+      expect(routes.get(plain4)).toMatchObject({ asPath: [ourAs], nextHops: [cable.ours4], ...nothing });
+      expect(routes.get(plain6)).toMatchObject({ asPath: [ourAs], ...nothing });
+      expect(routes.get(plain6)?.nextHops[0]).toBe(cable.ours6);
+    }, 30_000);
+
+    test('shows every kind of community, MED, origin and prepended path', async () => {
+      const prefixes = ['192.0.2.10/32', '2001:db8::10/128'];
+      await us.announce(prefixes, {
+        asPath: [ourAs, 4_200_000_000],
+        multiExitDiscriminator: 4_294_967_295,
+        origin: 'incomplete',
+        communities: [
+          ...['65000:1', '65000:65535', 'no-peer', 'no-llgr', '0:7'],
+          ...['65000:1:2', '4294967295:4294967295:4294967295', '0:0:0'],
+          ...['rt:65000:7', 'ro:65000:4294967295', 'rt:4200000000:8', 'ro:10.1.2.3:9'],
+        ],
+      });
+      const routes = await has(kind, ...prefixes);
+      for (const prefix of prefixes) {
+        const route = routes.get(prefix);
+        expect(route).toMatchObject({
+          asPath: [ourAs, ourAs, 4_200_000_000],
+          med: 4_294_967_295,
+          origin: 'incomplete',
+          communities: ['0:7', '65000:1', '65000:65535', '65535:65284', '65535:7'],
+          largeCommunities: ['0:0:0', '4294967295:4294967295:4294967295', '65000:1:2'],
+        });
+        const extended = ['ro:10.1.2.3:9', 'ro:65000:4294967295', 'rt:4200000000:8', 'rt:65000:7'];
+        expect(route?.extendedCommunities).toEqual(extended);
+      }
+      await us.withdraw(...prefixes);
+      await has(kind);
+    }, 30_000);
+
+    test('takes 150 communities of each kind in one route', async () => {
+      const numbers = Array.from({ length: 150 }, (_, index) => index + 1);
+      const communities = numbers.flatMap((n) => [`65000:${n}`, `65000:${n}:1`, `rt:65000:${n}`]);
+      await us.announce('192.0.2.11/32', { communities });
+      const route = (await has(kind, '192.0.2.11/32')).get('192.0.2.11/32');
+      expect(route?.communities).toEqual(numbers.map((n) => `65000:${n}`).sort());
+      expect(route?.largeCommunities).toEqual(numbers.map((n) => `65000:${n}:1`).sort());
+      expect(route?.extendedCommunities).toEqual(numbers.map((n) => `rt:65000:${n}`).sort());
+      await us.withdraw('192.0.2.11/32');
+      await has(kind);
+    }, 30_000);
+
+    test('follows a change of attributes, and is not told what did not change', async () => {
+      const prefixes = ['192.0.2.12/32', '2001:db8::12/128'];
+      await us.announce(prefixes, { communities: ['65000:1'] });
+      await has(kind, ...prefixes);
+      const sent = async () => (await us.session(of(kind).cable.theirs4)).counters.messagesOut.update;
+      const before = await sent();
+      await us.announce(prefixes, { communities: ['65000:1'] });
+      await us.withdraw('192.0.2.77/32');
+      expect(await sent()).toBe(before);
+      await us.announce(prefixes, { communities: ['65000:2'], multiExitDiscriminator: 5 });
+      const { peer } = of(kind);
+      for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
+        await until(
+          'the new attributes',
+          async () => (await peer.routes(family)).find(({ prefix }) => prefixes.includes(prefix)),
+          (route) => route?.communities.join(' ') === '65000:2' && route.med === 5,
+        );
+      }
+      await us.withdraw(...prefixes);
+      await has(kind);
+    }, 30_000);
+
+    test('gets all routes again when it asks, and we its', async () => {
+      const { peer, cable } = of(kind);
+      const from = us.events.length;
+      const before = (await us.session(cable.theirs4)).counters;
+      if (asksForRefresh(kind)) {
+        await peer.refresh(cable.ours4);
+        await us.event('refresh-requested', (event) => event.peer === cable.theirs4, { from });
+        // BoRR and EoRR for each family, besides the routes.
+        const marks = speaksEnhancedRefresh(kind) ? 4 : 0;
+        await until(
+          'both families sent again',
+          async () => (await us.session(cable.theirs4)).counters.messagesOut,
+          ({ update, routeRefresh }) =>
+            update >= before.messagesOut.update + 2 && routeRefresh >= before.messagesOut.routeRefresh + marks,
+        );
+      }
+      await has(kind);
+      for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
+        expect(await us.ask({ do: 'request-refresh', name: cable.theirs4, family })).toBe(true);
+      }
+      await until(
+        'its routes again',
+        async () => (await us.session(cable.theirs4)).counters,
+        ({ prefixesIn, messagesIn }) =>
+          // OpenBGPD 7.7 begins the refresh (BoRR), then finds both families "not negotiated".
+          kind === 'openbgpd'
+            ? messagesIn.routeRefresh >= before.messagesIn.routeRefresh + 2
+            : prefixesIn > before.prefixesIn,
+      );
+    }, 30_000);
+  });
+
+  test('10,000 prefixes come and go, whoever the peer is', async () => {
+    const four = Array.from({ length: 8000 }, (_, n) => `198.18.${n >> 8}.${n & 255}/32`);
+    const six = Array.from({ length: 2000 }, (_, n) => `2001:db8:18::${n.toString(16)}/128`);
+    const count = async (wanted4: number, wanted6: number) => {
+      for (const { peer } of peers.values()) {
+        const what = `${peer.kind} counts ${wanted4} and ${wanted6}`;
+        await until(
+          what,
+          async () => [await peer.count('ipv4-unicast'), await peer.count('ipv6-unicast')],
+          ([a, b]) => a === wanted4 && b === wanted6,
+          { timeoutMs: 40_000, everyMs: 300 },
+        );
+      }
+    };
+    await us.announce([...four, ...six], { communities: ['65000:5'] });
+    await count(8001, 2001);
+    // Half of them go, as a set.
+    const stay = [...four, ...six].filter((_, index) => index % 2 === 0);
+    const routes = [plain4, plain6].map((prefix) => [prefix, {}] as const);
+    await us.ask({
+      do: 'replace-all',
+      routes: [...routes, ...stay.map((prefix) => [prefix, { communities: ['65000:5'] }] as const)],
+    });
+    await count(4001, 1001);
+    await us.ask({ do: 'replace-all', routes });
+    await count(1, 1);
+    for (const { cable } of peers.values()) {
+      expect((await us.session(cable.theirs4)).counters).toMatchObject({ flaps: 0, prefixesOut: 2 });
+    }
+  }, 120_000);
+
+  test('a drain says that the routes will go, withdraws them, and ends with a text', async () => {
+    for (const [kind, { peer, cable }] of peers) {
+      const from = us.events.length;
+      const drained = us.ask({
+        do: 'drain',
+        name: cable.theirs4,
+        options: { waitMs: 1500, text: 'Knoten wird geräumt' },
+      });
+      await until(
+        `${kind} sees the community`,
+        () => peer.routes('ipv4-unicast'),
+        (routes) => routes.length === 1 && (routes[0]?.communities.includes('65535:0') ?? false),
+        { timeoutMs: 1400, everyMs: 50 },
+      );
+      if (kind === 'bird' || kind === 'frr' || kind === 'openbgpd') {
+        expect((await peer.routes('ipv4-unicast'))[0]?.localPreference).toBe(0);
+      }
+      await drained;
+      await us.event('down', (event) => event.peer === cable.theirs4, { from });
+      const steps = us.events.slice(from).flatMap((event) => (event.type === 'drain' ? [event.step] : []));
+      expect(steps).toEqual(['graceful-shutdown', 'withdrawn', 'ended']);
+      await until(
+        `${kind} has nothing`,
+        () => peer.routes('ipv4-unicast'),
+        (routes) => routes.length === 0,
+      );
+      expect((await us.session(cable.theirs4)).state).toBe('Idle');
+    }
+    // Those that log what a NOTIFICATION says.
+    const logged = async (kind: PeerKind, wanted: RegExp) => {
+      await until(
+        `${kind} logs the text`,
+        () => of(kind).peer.log(),
+        (log) => wanted.test(log),
+      );
+    };
+    await logged('frr', /Administrative Shutdown.*Knoten wird geräumt|Knoten wird geräumt/);
+    await logged('openbgpd', /Knoten wird ger/);
+    await logged('exabgp', /"code": 6, "subcode": 2/);
+  }, 60_000);
+});
