@@ -493,6 +493,9 @@ describe('sockets', () => {
 
 test.each<[string, Partial<BfdSessionOptions> & { at?: string }]>([
   ['peer', { at: '224.0.0.1' }],
+  ['peer', { at: '10.0.0.300' }],
+  ['peer', { at: 'fe80::1%eth0', interface: 'eth0' }],
+  ['localAddress', { localAddress: '' }],
   ['peer', { at: '0.0.0.0' }],
   ['peer', { at: 'ff02::1' }],
   ['interface', { at: 'fe80::1' }],
@@ -507,7 +510,7 @@ test.each<[string, Partial<BfdSessionOptions> & { at?: string }]>([
   ['minimumTtl', { multihop: true, minimumTtl: 0 }],
   ['multihop', { at: 'fe80::1', interface: 'eth0', multihop: true }],
 ])('options: %s is named when it is wrong', (field, { at = '10.0.0.2', ...options }) => {
-  expect(() => resolveBfdSession({ peer: Address.parse(at), ...options })).toThrow(
+  expect(() => resolveBfdSession({ peer: at, ...options })).toThrow(
     expect.objectContaining({ code: 'BadOptions', message: expect.stringContaining(`${field}: `) }) as never,
   );
 });

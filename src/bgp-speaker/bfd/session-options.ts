@@ -1,4 +1,4 @@
-import type { Address } from '../../net/index.ts';
+import { Address } from '../../net/index.ts';
 import { BfdError } from './errors.ts';
 
 /** What may change while a session lives; the peer is told by a poll sequence. */
@@ -13,9 +13,9 @@ export interface BfdTiming {
 
 /** One session with one peer. */
 export interface BfdSessionOptions extends BfdTiming {
-  peer: Address;
+  peer: string | Address;
   /** Source of what is sent, and destination of what is received. Default: the kernel chooses. */
-  localAddress?: Address;
+  localAddress?: string | Address;
   /** Only through this interface or VRF; required for a link-local peer. */
   interface?: string;
   /** RFC 5883: several hops, UDP port 4784. Default false: the peer is on the link (RFC 5881, port 3784). */
@@ -52,20 +52,21 @@ const longestInterfaceName = 15;
 
 /** Fills in what is left out. @throws BfdError `BadOptions`, naming every field that is wrong */
 export function resolveBfdSession(options: BfdSessionOptions): ResolvedBfdSession {
-  const { peer, localAddress, multihop = false, minimumTtl } = options;
+  const { multihop = false, minimumTtl } = options;
   const problems: string[] = [];
   const timing = resolveTiming(options, defaults, problems);
-  if (!isUnicast(peer)) problems.push(`peer: ${peer} is not the address of one host`);
-  if (localAddress && !isUnicast(localAddress)) {
-    problems.push(`localAddress: ${localAddress} is not the address of one host`);
-  }
-  if (localAddress && localAddress.family !== peer.family) {
+  const peer = takeAddress('peer', options.peer, problems);
+  const localAddress =
+    options.localAddress === undefined ? undefined : takeAddress('localAddress', options.localAddress, problems);
+  if (peer && localAddress && localAddress.family !== peer.family) {
     problems.push(`localAddress: ${localAddress} is not of the peer's IP version`);
   }
-  if (isLinkLocal(peer) && options.interface === undefined) {
+  if (peer && isLinkLocal(peer) && options.interface === undefined) {
     problems.push(`interface: the peer ${peer} is link-local; name the interface it is on`);
   }
-  if (isLinkLocal(peer) && multihop) problems.push(`multihop: the peer ${peer} is link-local, on this very link`);
+  if (peer && isLinkLocal(peer) && multihop) {
+    problems.push(`multihop: the peer ${peer} is link-local, on this very link`);
+  }
   if (options.interface !== undefined && !isInterfaceName(options.interface)) {
     problems.push(`interface: "${options.interface}" is no name of an interface`);
   }
@@ -75,7 +76,9 @@ export function resolveBfdSession(options: BfdSessionOptions): ResolvedBfdSessio
   if (minimumTtl !== undefined && !isInteger(minimumTtl, 1, 255)) {
     problems.push(`minimumTtl: ${minimumTtl} is not a whole number of 1-255`);
   }
-  if (problems.length > 0) throw new BfdError('BadOptions', `BFD session with ${peer}: ${problems.join('; ')}`);
+  if (peer === undefined || problems.length > 0) {
+    throw new BfdError('BadOptions', `BFD session with ${options.peer}: ${problems.join('; ')}`);
+  }
   return {
     ...timing,
     family: peer.family,
@@ -113,6 +116,13 @@ function resolveTiming(given: BfdTiming, before: Required<BfdTiming>, problems: 
 /** What tells sessions from each other before discriminators are known (RFC 5881 section 3, RFC 5883 section 4.1). */
 export function bfdSessionKey({ multihop, peer, interface: name, localAddress }: ResolvedBfdSession): string {
   return `${multihop ? 'multihop' : 'single-hop'} ${peer} ${name ?? '*'} ${localAddress ?? '*'}`;
+}
+
+function takeAddress(field: string, given: string | Address, problems: string[]): Address | undefined {
+  const address = typeof given === 'string' ? Address.tryParse(given) : given;
+  if (address && isUnicast(address)) return address;
+  problems.push(`${field}: ${given} is not the address of one host`);
+  return undefined;
 }
 
 /** fe80::/10: means something only together with an interface. */

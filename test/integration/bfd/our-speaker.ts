@@ -1,7 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { BfdEngineStatus, BfdSessionEvent, BfdSessionStatus } from '../../../src/bgp-speaker/bfd/index.ts';
-import type { Answer, Line, ProcessSettings, Request, SessionText } from './speaker-process.ts';
+import type {
+  BfdEngineStatus,
+  BfdSessionEvent,
+  BfdSessionOptions,
+  BfdSessionStatus,
+} from '../../../src/bgp-speaker/bfd/index.ts';
+import type { Answer, Line, ProcessSettings, Request } from './speaker-process.ts';
 
 export interface Noted {
   session: string;
@@ -41,7 +46,7 @@ export class OurSpeaker {
     return this.#child.pid ?? 0;
   }
 
-  add(session: string, options: SessionText): Promise<Answer> {
+  add(session: string, options: BfdSessionOptions): Promise<Answer> {
     return this.ask({ do: 'add', session, options });
   }
 

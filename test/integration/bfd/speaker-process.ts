@@ -14,7 +14,6 @@ import {
   type BfdTiming,
   startBfd,
 } from '../../../src/bgp-speaker/bfd/index.ts';
-import { Address } from '../../../src/net/index.ts';
 
 export interface ProcessSettings {
   thread?: NonNullable<BfdOptions['thread']>;
@@ -23,14 +22,8 @@ export interface ProcessSettings {
   blockMs?: number;
 }
 
-/** `BfdSessionOptions` as JSON. */
-export interface SessionText extends Omit<BfdSessionOptions, 'peer' | 'localAddress'> {
-  peer: string;
-  localAddress?: string;
-}
-
 export type Request =
-  | { do: 'add'; session: string; options: SessionText }
+  | { do: 'add'; session: string; options: BfdSessionOptions }
   | { do: 'configure'; session: string; change: BfdTiming }
   | { do: 'admin-down'; session: string; adminDown: boolean }
   | { do: 'status'; session: string }
@@ -65,12 +58,7 @@ async function main(settings: ProcessSettings): Promise<void> {
   const carryOut = async (request: Request): Promise<Answer> => {
     switch (request.do) {
       case 'add': {
-        const { peer, localAddress, ...rest } = request.options;
-        const handle = bfd.addSession({
-          ...rest,
-          peer: Address.parse(peer),
-          ...(localAddress === undefined ? {} : { localAddress: Address.parse(localAddress) }),
-        });
+        const handle = bfd.addSession(request.options);
         sessions.set(request.session, handle);
         void follow(request.session, handle);
         return null;
