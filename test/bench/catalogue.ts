@@ -30,6 +30,14 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'ARP request until the answer of a worker thread through the addon, beside the kernel',
     load: async () => (await import('./raw-socket-latency.ts')).run,
   },
+  'bfd-detection': {
+    what: 'BFD at 50 ms x 3: path gone until the session is down, beside BIRD',
+    load: async () => (await import('./bfd-detection.ts')).run,
+  },
+  'bfd-soak': {
+    what: 'BFD at 50 ms x 3: false downs while the main thread lists 20,000 objects; --samples is minutes (10)',
+    load: async () => (await import('./bfd-soak.ts')).run,
+  },
   'ovsdb-insert-10k': {
     what: 'OVSDB client: 10,000 rows inserted, beside ovsdb-client and python3-openvswitch',
     load: async () => (await import('./ovsdb-insert-10k.ts')).run,

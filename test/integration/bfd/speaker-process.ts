@@ -20,6 +20,8 @@ export interface ProcessSettings {
   realtimePriority?: number;
   /** The main thread does nothing else for this long, again and again with a short pause. */
   blockMs?: number;
+  /** The main thread reads a list of so many objects into a cache every 200 ms, as when a large cluster is listed anew. */
+  relistObjects?: number;
 }
 
 export type Request =
@@ -88,12 +90,14 @@ async function main(settings: ProcessSettings): Promise<void> {
     blocking = setTimeout(block, 5);
   };
   if (settings.blockMs !== undefined && settings.blockMs > 0) block();
+  if (settings.relistObjects !== undefined) blocking = relist(settings.relistObjects);
   say({ ready: true });
   const lines = createInterface({ input: process.stdin });
   for await (const line of lines) {
     const request = JSON.parse(line) as Request;
     if (request.do === 'close') {
       clearTimeout(blocking);
+      clearInterval(blocking);
       lines.close();
       process.stdin.destroy();
     }
@@ -105,6 +109,22 @@ async function main(settings: ProcessSettings): Promise<void> {
     // Nothing is ended by force: what is left open would keep this process alive, which a test would see.
     if (request.do === 'close') break;
   }
+}
+
+function relist(objects: number): NodeJS.Timeout {
+  const item = {
+    metadata: { name: '', namespace: 'default', labels: { app: 'web' }, annotations: { note: 'x'.repeat(800) } },
+    spec: { ports: [{ port: 80, protocol: 'TCP' }], selector: { app: 'web' } },
+    status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } },
+  };
+  const list = Array.from({ length: objects }, (_, i) => ({ ...item, metadata: { ...item.metadata, name: `s${i}` } }));
+  const text = JSON.stringify({ items: list });
+  let cache = new Map<string, object>();
+  return setInterval(() => {
+    const { items } = JSON.parse(text) as { items: (typeof item)[] };
+    cache = new Map(items.map((one) => [one.metadata.name, one]));
+    if (cache.size !== objects) throw new Error(`${cache.size} objects`);
+  }, 200);
 }
 
 if (import.meta.main) await main(JSON.parse(process.argv[2] ?? '{}') as ProcessSettings);
