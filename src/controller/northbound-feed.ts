@@ -16,7 +16,10 @@ export interface NorthboundFeedOptions {
   /** The load-balancer addresses that OVN should carry for a Service. */
   externalAddresses(service: Service): readonly Address[];
   clock: Clock;
-  /** Changes that come within this after the first are handed over together, ms. Default 5; the writer gathers too. */
+  /**
+   * Changes of one turn of the event loop are handed over together, at most one set within this, ms. Default 5; the
+   * writer gathers too.
+   */
   coalesceMs?: number;
 }
 
@@ -32,6 +35,7 @@ export class NorthboundFeed {
   #dirty: Set<string> | 'all' = 'all';
   #nodesDirty = true;
   #timer: Timer | undefined;
+  #lastFlushMs = Number.NEGATIVE_INFINITY;
   #running = false;
 
   constructor(options: NorthboundFeedOptions) {
@@ -77,13 +81,15 @@ export class NorthboundFeed {
   #schedule(): void {
     if (!this.#running || this.#timer) return;
     const { clock, coalesceMs = 5 } = this.#options;
-    this.#timer = clock.setTimer(coalesceMs, () => this.#flush());
+    const restMs = this.#lastFlushMs + coalesceMs - clock.monotonicMs();
+    this.#timer = clock.setTimer(Math.max(0, restMs), () => this.#flush());
   }
 
   #flush(): void {
     this.#timer = undefined;
     if (!this.#running) return;
-    const { caches, port } = this.#options;
+    const { caches, port, clock } = this.#options;
+    this.#lastFlushMs = clock.monotonicMs();
     let changed = this.#dirty === 'all';
     const keys = this.#dirty === 'all' ? caches.services.store.keys() : [...this.#dirty];
     this.#dirty = new Set();
