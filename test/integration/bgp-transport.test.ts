@@ -269,6 +269,28 @@ suite(`TCP transport for BGP${skipped(reason)}`, () => {
     );
   });
 
+  test('link-local IPv6 through an interface that is not the first with such an address', async () => {
+    for (const name of ['late0', 'bond_1']) {
+      net.cable('a', name, 'b', name);
+      net.ip(
+        'a',
+        `link set ${name} addrgenmode none`,
+        `addr flush dev ${name}`,
+        `addr add fe80::1a/64 dev ${name} nodad`,
+      );
+      net.ip(
+        'b',
+        `link set ${name} addrgenmode none`,
+        `addr flush dev ${name}`,
+        `addr add fe80::1b/64 dev ${name} nodad`,
+      );
+    }
+    const b = await listener({ address: '::' });
+    await b.admit('fe80::/10', { interface: 'late0' });
+    expect(await dial('fe80::1b', b.port, { interface: 'late0' })).toBe('b hears fe80::1a%late0');
+    expect(await dial('fe80::1b', b.port, { interface: 'bond_1' })).toMatch(/^Connect undefined: .*"bond_1".*rename/);
+  });
+
   test('dial: refused, given up by the caller, given up by the kernel', async () => {
     expect(await dial('192.0.2.2', 9)).toMatch(/^Connect ECONNREFUSED: cannot connect to 192.0.2.2 port 9: /);
     net.sysctl('r', { 'net/ipv4/ip_forward': '0' });

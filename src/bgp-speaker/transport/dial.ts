@@ -1,4 +1,4 @@
-import { Socket, type SocketConstructorOpts } from 'node:net';
+import { isIPv6, Socket, type SocketConstructorOpts } from 'node:net';
 import { describeError } from '../../base/index.ts';
 import { type Address, Cidr, familyBits } from '../../net/index.ts';
 import {
@@ -10,7 +10,7 @@ import {
   setTcpMd5Key,
 } from '../../raw-socket/index.ts';
 import { BgpTransportError } from '../errors.ts';
-import { applyConnectionOptions, checkConnectionOptions, scopeOf } from './connection-options.ts';
+import { applyConnectionOptions, checkConnectionOptions, isLinkLocal, scopeOf } from './connection-options.ts';
 import type { ConnectionOptions, PeerEndpoint } from './transport.ts';
 
 export const bgpPort = 179;
@@ -21,12 +21,12 @@ export async function dial(peer: PeerEndpoint, options: ConnectionOptions, signa
   const { address, port = bgpPort } = peer;
   checkConnectionOptions(Cidr.of(address, familyBits(address.family)), options);
   const where = `${address} port ${port}`;
+  const host = hostOf(address, options, where);
   // Descriptor, Socket and connect in one tick: Node takes a descriptor that is not connecting by then for broken.
   const socket = prepared(address, options, where);
   socket.on('error', () => {});
   socket.setNoDelay(true);
-  // A link-local address needs no zone here: the socket is bound to its interface.
-  socket.connect({ host: String(address), port });
+  socket.connect({ host, port });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onError = (error: NodeJS.ErrnoException) => reject(connectError(where, error));
   const onAbort = () => reject(signal.reason);
@@ -44,6 +44,19 @@ export async function dial(peer: PeerEndpoint, options: ConnectionOptions, signa
     socket.off('connect', resolve).off('error', onError);
     signal.removeEventListener('abort', onAbort);
   }
+}
+
+/**
+ * The kernel would need no zone, for the socket is bound to the interface; but libuv puts that of the first link-local
+ * address of the host where there is none. Node knows zones of letters, digits, "-", "." and ":" only.
+ */
+function hostOf(address: Address, options: ConnectionOptions, where: string): string {
+  const name = options.interface;
+  if (name === undefined || !isLinkLocal(address)) return String(address);
+  const host = `${address}%${name}`;
+  if (isIPv6(host)) return host;
+  const text = `the interface name "${name}" has characters other than letters, digits, "-", "." and ":"; rename it, or let the peer connect`;
+  throw new BgpTransportError('Connect', `cannot connect to ${where}: ${text}`);
 }
 
 function prepared(address: Address, options: ConnectionOptions, where: string): Socket {
