@@ -23,6 +23,7 @@ export class OurSpeaker {
   readonly #ready = Promise.withResolvers<void>();
   readonly exited: Promise<number | null>;
   #watchers: (() => void)[] = [];
+  #end: string | undefined;
 
   constructor(prefix: readonly string[], settings: ProcessSettings = {}) {
     const [program = '', ...words] = prefix;
@@ -33,6 +34,10 @@ export class OurSpeaker {
       { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } },
     );
     this.exited = new Promise((resolve) => this.#child.once('exit', (code) => resolve(code)));
+    this.#child.once('exit', (code, signal) => {
+      this.#end = `the speaker ended with ${signal ?? code}`;
+      for (const answer of this.#waiting.splice(0)) answer({ error: this.#end });
+    });
     this.#ready.promise.catch(() => {});
     void this.exited.then((code) => this.#ready.reject(new Error(`the speaker ended with ${code}`)));
     if (this.#child.stdout) createInterface({ input: this.#child.stdout }).on('line', (text) => this.#onLine(text));
@@ -59,6 +64,7 @@ export class OurSpeaker {
   }
 
   async ask(request: Request): Promise<Answer> {
+    if (this.#end !== undefined) throw new Error(this.#end);
     const { promise, resolve } = Promise.withResolvers<Answer>();
     this.#waiting.push(resolve);
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
