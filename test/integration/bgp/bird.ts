@@ -49,6 +49,10 @@ export class BirdPeer implements BgpPeer {
     return readFileSync(this.#log, 'utf8');
   }
 
+  lastWords(neighbor: string): Promise<string> {
+    return this.#ask(`show protocols all ${this.#protocol(neighbor)}`);
+  }
+
   async session(neighbor: string): Promise<SessionView> {
     const text = await this.#ask(`show protocols all "${this.#protocol(neighbor)}*"`);
     // A pattern of dynamic neighbours is passive itself; its children come after.

@@ -63,6 +63,10 @@ export class ExabgpPeer implements BgpPeer {
     return `${this.#daemon?.log() ?? ''}${readFileSync(this.#events, 'utf8')}`;
   }
 
+  async lastWords(): Promise<string> {
+    return this.log();
+  }
+
   async session(neighbor: string): Promise<SessionView> {
     const view: { state: string; remoteAs?: number; holdTimeSeconds?: number } = { state: 'none' };
     for (const report of this.#reports()) {

@@ -63,6 +63,10 @@ export class FrrPeer implements BgpPeer {
     return readFileSync(join(this.#place.directory, 'frr.log'), 'utf8');
   }
 
+  lastWords(neighbor: string): Promise<string> {
+    return this.#ask('bgpd', `show bgp neighbors ${neighbor} json`);
+  }
+
   async session(neighbor: string): Promise<SessionView> {
     const all = JSON.parse(await this.#ask('bgpd', 'show bgp neighbors json')) as Record<string, Neighbor | undefined>;
     // A dynamic neighbour is listed by its address.
@@ -168,6 +172,7 @@ function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription):
     'debug bgp graceful-restart',
     `router bgp ${as}`,
     ` bgp router-id ${routerId}`,
+    ' bgp log-neighbor-changes',
     ' no bgp ebgp-requires-policy',
     ' no bgp default ipv4-unicast',
     ' no bgp network import-check',

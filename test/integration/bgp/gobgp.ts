@@ -60,6 +60,10 @@ export class GobgpPeer implements BgpPeer {
     return readFileSync(this.#log, 'utf8');
   }
 
+  async lastWords(): Promise<string> {
+    return this.log();
+  }
+
   async session(neighbor: string): Promise<SessionView> {
     const all = await this.#neighbors();
     const dynamic = neighbor.includes('/') ? all[0] : undefined;

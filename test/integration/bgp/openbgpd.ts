@@ -62,6 +62,10 @@ export class OpenbgpdPeer implements BgpPeer {
     return readFileSync(this.#log, 'utf8');
   }
 
+  async lastWords(): Promise<string> {
+    return this.log();
+  }
+
   async session(neighbor: string): Promise<SessionView> {
     const all = await this.#neighbors();
     const dynamic = neighbor.includes('/') ? all.find((one) => !one.remote_addr.includes('/')) : undefined;

@@ -98,6 +98,8 @@ export interface BgpPeer {
   /** Ends the session and lets it come again, with Cease. */
   reset(neighbor: string): Promise<void>;
   log(): string;
+  /** Where it tells why the session ended last: its log, or its own view of the neighbour. */
+  lastWords(neighbor: string): Promise<string>;
 }
 
 interface Maker {
