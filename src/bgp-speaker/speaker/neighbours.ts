@@ -1,48 +1,78 @@
 import { type Address, Cidr, familyBits } from '../../net/index.ts';
+import {
+  type DynamicPrefix,
+  judgeNeighbour,
+  type LiveNeighbour,
+  type Neighbour,
+} from '../transport/dynamic-neighbours.ts';
 import type { PeerEndpoint } from '../transport/transport.ts';
 import { isLinkLocal } from './outbound-policy.ts';
 import type { Session } from './session.ts';
 
 /** Every link-local address: whom an unnumbered peer may turn out to be. */
-export const linkLocalPeers: Cidr = Cidr.parse('fe80::/10');
+const linkLocalPeers: Cidr = Cidr.parse('fe80::/10');
 
 /** A prefix whose addresses may connect without being named. */
-export interface DynamicRange<Range> {
-  readonly prefix: Cidr;
+export interface DynamicRange extends DynamicPrefix {
   readonly interface: string | undefined;
-  readonly range: Range;
+  readonly maximumPeers: number;
 }
 
-/** Who a connection comes from: a configured peer, else the longest prefix that holds its address. */
-export function whose<Range>(
+/** A session that came from a range. */
+export interface DynamicSession extends LiveNeighbour {
+  readonly session: Session;
+}
+
+/** What a connection is. */
+export type Owner<Range> =
+  | { kind: 'session'; session: Session }
+  /** A new peer of this range; `evict` gives way to it. */
+  | { kind: 'new'; range: Range; evict: Session | undefined }
+  | { kind: 'refused'; reason: 'not-admitted' | 'too-many' };
+
+/** Who a connection comes from: a configured peer, else what `judgeNeighbour` says about the ranges on this link. */
+export function ownerOf<Range extends DynamicRange>(
   from: PeerEndpoint,
-  sessions: Iterable<Session>,
-  ranges: Iterable<DynamicRange<Range>>,
-): { session: Session } | { range: Range } | undefined {
-  let unnumbered: Session | undefined;
-  for (const session of sessions) {
-    if (!isOnLink(from, session.options.interface)) continue;
-    if (isPeer(session, from.address)) return { session };
-    const isUnnumbered = session.options.address === undefined && session.options.interface === from.interface;
-    if (isUnnumbered && isLinkLocal(from.address)) unnumbered = session;
+  configured: readonly Session[],
+  live: readonly DynamicSession[],
+  ranges: readonly Range[],
+  nowMs: number,
+): Owner<Range> {
+  const own =
+    configured.find(({ options }) => isAt(options, from)) ?? configured.find((one) => isUnnumbered(one, from));
+  if (own) return { kind: 'session', session: own };
+  const prefixes = ranges.filter((range) => isOnLink(from, range.interface));
+  const verdict = judgeNeighbour({ configured: [], prefixes }, live, from, nowMs);
+  const sessionOf = (neighbour: Neighbour) => live.find((one) => one === neighbour)?.session;
+  switch (verdict.outcome) {
+    case 'known': {
+      const session = sessionOf(verdict.neighbour);
+      return session ? { kind: 'session', session } : { kind: 'refused', reason: 'not-admitted' };
+    }
+    case 'new': {
+      const { prefix } = verdict.neighbour;
+      const range = prefixes.find(({ peers }) => String(peers) === String(prefix));
+      if (!range) return { kind: 'refused', reason: 'not-admitted' };
+      return { kind: 'new', range, evict: verdict.evict && sessionOf(verdict.evict) };
+    }
+    case 'refused':
+      return { kind: 'refused', reason: verdict.reason === 'full' ? 'too-many' : 'not-admitted' };
+    case 'configured':
+      return { kind: 'refused', reason: 'not-admitted' };
   }
-  if (unnumbered) return { session: unnumbered };
-  let best: DynamicRange<Range> | undefined;
-  for (const candidate of ranges) {
-    if (!candidate.prefix.contains(from.address) || !isOnLink(from, candidate.interface)) continue;
-    if (!best || candidate.prefix.prefixLength > best.prefix.prefixLength) best = candidate;
-  }
-  return best && { range: best.range };
 }
 
 /** Whose connections a listener must admit for this session. */
-export function admitted({ options }: Session): Cidr {
-  const { address } = options;
+export function admitted({ options: { address } }: Session): Cidr {
   return address ? Cidr.of(address, familyBits(address.family)) : linkLocalPeers;
 }
 
-function isPeer({ options }: Session, address: Address): boolean {
-  return options.address?.equals(address) ?? false;
+function isAt(options: { address: Address | undefined; interface: string | undefined }, from: PeerEndpoint): boolean {
+  return isOnLink(from, options.interface) && (options.address?.equals(from.address) ?? false);
+}
+
+function isUnnumbered({ options }: Session, from: PeerEndpoint): boolean {
+  return options.address === undefined && options.interface === from.interface && isLinkLocal(from.address);
 }
 
 /** Link-local addresses mean something on their link only. */

@@ -6,6 +6,7 @@ import type { PeerMachineConfig } from '../session/peer-machine.ts';
 import { resolveSessionOptions, type SessionOptions } from '../session/session-options.ts';
 import type { AuthenticationKey, ConnectionOptions, Transport } from '../transport/transport.ts';
 import { type ExportPolicy, isLinkLocal } from './outbound-policy.ts';
+import type { DiscoverPeer } from './unnumbered.ts';
 
 /** Where to take connections. */
 export interface ListenAddress {
@@ -26,8 +27,8 @@ export interface SpeakerOptions {
   listen?: readonly ListenAddress[];
   /** The routes given so far are all there are: see `BgpSpeaker.routesComplete`. Default false. */
   routesComplete?: boolean;
-  /** Finds the only other router on a link, for peers that have just an `interface`. */
-  discoverPeer?: (interfaceName: string, signal: AbortSignal) => Promise<Address>;
+  /** Finds the router on a link, for peers that have just an `interface`; default: by its advertisements. */
+  discoverPeer?: DiscoverPeer;
   /** Defaults: TCP of the system, its clock, Math.random. */
   transport?: Transport;
   clock?: Clock;

@@ -158,6 +158,11 @@ export class Session {
     this.#stop({ code: errorCode.cease, subcode: cease.peerDeconfigured, data: new Uint8Array(0) });
   }
 
+  /** As `stop`, for a dynamic peer that gives way to another (Cease/8). */
+  giveWay(): void {
+    this.#stop({ code: errorCode.cease, subcode: cease.outOfResources, data: new Uint8Array(0) });
+  }
+
   /** Ends the session with Cease/4 and starts over. */
   reset({ text = '' }: StopOptions = {}): void {
     this.#driver.step({ type: 'reset', notification: ceaseWithText(cease.administrativeReset, text) });
@@ -270,7 +275,7 @@ export class Session {
   }
 
   async #drainNow({ mode = 'graceful-shutdown', waitMs = 5_000, text, signal }: DrainOptions): Promise<void> {
-    const { clock, emit } = this.#host;
+    const { emit } = this.#host;
     const stop = () => {
       this.stop(text === undefined ? {} : { text });
       emit({ type: 'drain', peer: this.name, step: 'ended' });
@@ -280,12 +285,13 @@ export class Session {
       if (mode === 'graceful-shutdown' && this.#established) {
         this.#resendAs('graceful-shutdown');
         emit({ type: 'drain', peer: this.name, step: 'graceful-shutdown' });
-        await clock.sleep(waitMs, signal);
+        // A session that ends meanwhile has nothing to wait for.
+        await this.#within(waitMs, () => !this.#established, signal);
       }
       if (this.#established) {
         this.#resendAs('withdraw');
         emit({ type: 'drain', peer: this.name, step: 'withdrawn' });
-        await this.#takenWithin(withdrawalMs, signal);
+        await this.#within(withdrawalMs, () => this.isInStep || !this.#established, signal);
       }
     } finally {
       stop();
@@ -298,13 +304,13 @@ export class Session {
     this.resend();
   }
 
-  /** Resolves when the peer took everything, the session ended or the time is over. */
-  async #takenWithin(limitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves when it is so, or the time is over. */
+  async #within(limitMs: number, isSo: () => boolean, signal: AbortSignal | undefined): Promise<void> {
     const late = new AbortController();
     const timer = this.#host.clock.setTimer(limitMs, () => late.abort());
     const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
     try {
-      await this.#when(() => this.isInStep || !this.#established, either);
+      await this.#when(isSo, either);
     } catch {
       signal?.throwIfAborted();
     } finally {

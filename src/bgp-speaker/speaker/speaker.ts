@@ -8,7 +8,7 @@ import { resolveSessionOptions } from '../session/session-options.ts';
 import { tcpTransport } from '../transport/tcp-transport.ts';
 import type { ConnectionOptions, PeerEndpoint, PeerListener, Transport } from '../transport/transport.ts';
 import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
-import { admitted, whose } from './neighbours.ts';
+import { admitted, type DynamicRange, type DynamicSession, ownerOf } from './neighbours.ts';
 import {
   type DynamicPeerOptions,
   type PeerOptions,
@@ -20,6 +20,7 @@ import {
 } from './options.ts';
 import { type DrainOptions, Session, type SessionHost } from './session.ts';
 import { Turns } from './turns.ts';
+import { Unnumbered } from './unnumbered.ts';
 
 /** How a speaker ends. */
 export interface CloseOptions extends Pick<DrainOptions, 'waitMs' | 'text' | 'signal'> {
@@ -31,12 +32,9 @@ export interface CloseOptions extends Pick<DrainOptions, 'waitMs' | 'text' | 'si
 }
 
 /** A prefix whose addresses may connect. */
-interface Range {
-  readonly prefix: Cidr;
+interface Range extends DynamicRange {
   readonly template: ResolvedPeer;
   readonly options: DynamicPeerOptions;
-  readonly maximumPeers: number;
-  readonly sessions: Set<Session>;
 }
 
 interface Listener {
@@ -54,18 +52,23 @@ export class BgpSpeaker {
   readonly #routes = new Routes();
   readonly #sessions = new Map<string, Session>();
   readonly #ranges = new Map<string, Range>();
+  /** Where each dynamic session came from. */
+  readonly #origins = new Map<Session, { prefix: Cidr; sinceMs: number }>();
   readonly #listeners: Listener[] = [];
   readonly #events: EventHub;
   readonly #transport: Transport;
+  readonly #unnumbered: Unnumbered;
   readonly #host: SessionHost;
   /** Removed, with connections that still deliver their last message. */
   readonly #leaving = new Set<Session>();
   #isComplete: boolean;
   #isPublishing = false;
   #closing: Promise<void> | undefined;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = () => void this.close();
 
   /** Use `createSpeaker`, which listens as well. */
-  constructor(options: Omit<SpeakerOptions, 'listen' | 'signal'>) {
+  constructor(options: Omit<SpeakerOptions, 'listen'>) {
     const { localAs, identifier, clock = systemClock, random = Math.random } = options;
     // The same checks that a session makes, at once.
     resolveSessionOptions({ localAs, identifier, peerAs: 'any' });
@@ -74,7 +77,10 @@ export class BgpSpeaker {
     this.#isComplete = options.routesComplete ?? false;
     this.#transport = options.transport ?? tcpTransport();
     this.#events = new EventHub(() => clock.nowMs());
-    this.#host = this.#hostOf(clock, random, options);
+    this.#unnumbered = new Unnumbered(options.discoverPeer, clock, random);
+    this.#host = this.#hostOf(clock, random);
+    this.#signal = options.signal;
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   /** Every session, by name. */
@@ -128,7 +134,7 @@ export class BgpSpeaker {
     for (const session of this.#sessions.values()) {
       if (!session.options.dynamic) admit(entry, admitted(session), session.options.connection);
     }
-    for (const range of this.#ranges.values()) admit(entry, range.prefix, range.template.connection);
+    for (const range of this.#ranges.values()) admit(entry, range.peers, range.template.connection);
     return listener.port;
   }
 
@@ -142,6 +148,7 @@ export class BgpSpeaker {
     const session = this.#add(resolved);
     try {
       for (const listener of this.#listeners) admit(listener, admitted(session), resolved.connection);
+      if (!resolved.address && resolved.interface !== undefined) this.#unnumbered.watch(resolved.interface);
     } catch (thrown) {
       this.#forget(session);
       throw thrown;
@@ -154,7 +161,9 @@ export class BgpSpeaker {
   async removePeer(session: Session): Promise<void> {
     if (this.#sessions.get(session.name) !== session) return;
     this.#forget(session);
-    for (const { listener } of this.#listeners) listener.dismiss(admitted(session), session.options.connection);
+    const { address, connection, interface: link } = session.options;
+    for (const { listener } of this.#listeners) listener.dismiss(admitted(session), connection);
+    if (!address && link !== undefined) this.#unnumbered.unwatch(link);
     session.deconfigure();
     await this.#gone(session);
   }
@@ -173,10 +182,9 @@ export class BgpSpeaker {
       const text = `${maximumPeers} is not a whole number from 1 to 65535`;
       throw new BgpOptionsError([{ field: 'maximumPeers', text }]);
     }
-    const key = rangeKey(range, options.interface);
-    const sessions = this.#ranges.get(key)?.sessions ?? new Set<Session>();
     for (const listener of this.#listeners) admit(listener, range, template.connection);
-    this.#ranges.set(key, { prefix: range, template, options, maximumPeers, sessions });
+    const { interface: link } = options;
+    this.#ranges.set(rangeKey(range, link), { peers: range, interface: link, template, options, maximumPeers });
   }
 
   /** Takes no more from a prefix, and ends the sessions that came from it. */
@@ -185,8 +193,10 @@ export class BgpSpeaker {
     const range = this.#ranges.get(key);
     if (!range) return;
     this.#ranges.delete(key);
-    for (const { listener } of this.#listeners) listener.dismiss(range.prefix, range.template.connection);
-    const sessions = [...range.sessions];
+    for (const { listener } of this.#listeners) listener.dismiss(range.peers, range.template.connection);
+    const sessions = [...this.#origins.keys()].filter((session) => {
+      return String(this.#origins.get(session)?.prefix) === String(range.peers) && session.options.interface === link;
+    });
     for (const session of sessions) session.deconfigure();
     await Promise.all(sessions.map((session) => session.gone()));
   }
@@ -258,13 +268,15 @@ export class BgpSpeaker {
       else session.stop(drain.text === undefined ? {} : { text: drain.text });
     }
     await Promise.all([...sessions, ...this.#leaving].map((session) => session.gone()));
+    this.#unnumbered.close();
     this.#sessions.clear();
     this.#ranges.clear();
     this.#events.close();
+    this.#signal?.removeEventListener('abort', this.#onAbort);
     if (failure) throw failure.reason;
   }
 
-  #hostOf(clock: Clock, random: Random, { discoverPeer }: Pick<SpeakerOptions, 'discoverPeer'>): SessionHost {
+  #hostOf(clock: Clock, random: Random): SessionHost {
     return {
       clock,
       random,
@@ -274,11 +286,7 @@ export class BgpSpeaker {
       isComplete: () => this.#isComplete,
       emit: (event) => this.#events.emit(event),
       onIdle: (session) => this.#dynamicEnded(session),
-      discover: (interfaceName, signal) => {
-        if (discoverPeer) return discoverPeer(interfaceName, signal);
-        const text = 'this speaker finds no peers by themselves: give discoverPeer with the speaker';
-        return Promise.reject(new BgpOptionsError([{ field: 'address', text }]));
-      },
+      discover: (interfaceName, signal) => this.#unnumbered.discover(interfaceName, signal),
     };
   }
 
@@ -322,37 +330,44 @@ export class BgpSpeaker {
   }
 
   #accepted(socket: Socket, from: PeerEndpoint): void {
-    const ranges = [...this.#ranges.values()].map((range) => ({
-      prefix: range.prefix,
-      interface: range.options.interface,
-      range,
-    }));
-    const owner = this.#closing ? undefined : whose(from, this.#sessions.values(), ranges);
-    if (!owner) this.#refuse(socket, from, 'not-admitted');
-    else if ('session' in owner) owner.session.accept(socket, from);
-    else if (owner.range.sessions.size >= owner.range.maximumPeers) this.#refuse(socket, from, 'too-many');
-    else this.#acceptDynamic(owner.range, socket, from);
+    const sessions = [...this.#sessions.values()];
+    const configured = sessions.filter(({ options }) => !options.dynamic);
+    const now = this.#host.clock.monotonicMs();
+    const owner = ownerOf(from, configured, this.#dynamicSessions(), [...this.#ranges.values()], now);
+    if (this.#closing || owner.kind === 'refused') {
+      socket.destroy();
+      const reason = owner.kind === 'refused' ? owner.reason : 'not-admitted';
+      this.#events.emit({ type: 'refused', address: from.address, port: from.port, reason });
+    } else if (owner.kind === 'session') owner.session.accept(socket, from);
+    else {
+      owner.evict?.giveWay();
+      this.#acceptDynamic(owner.range, socket, from);
+    }
+  }
+
+  #dynamicSessions(): DynamicSession[] {
+    return [...this.#origins].flatMap(([session, origin]) => {
+      const { address, interface: link } = session.options;
+      if (!address) return [];
+      const isEstablished = session.state === 'Established';
+      return [{ ...origin, address, ...(link === undefined ? {} : { interface: link }), isEstablished, session }];
+    });
   }
 
   #acceptDynamic(range: Range, socket: Socket, from: PeerEndpoint): void {
     const resolved = resolvePeer(this, { ...range.options, address: from.address }, true);
     const session = this.#add(resolved);
-    range.sessions.add(session);
+    this.#origins.set(session, { prefix: range.peers, sinceMs: this.#host.clock.monotonicMs() });
     session.start();
     session.accept(socket, from);
   }
 
   #dynamicEnded(session: Session): void {
     if (this.#sessions.get(session.name) !== session) return;
-    for (const range of this.#ranges.values()) range.sessions.delete(session);
+    this.#origins.delete(session);
     this.#forget(session);
     void this.#gone(session);
     session.stop();
-  }
-
-  #refuse(socket: Socket, from: PeerEndpoint, reason: 'not-admitted' | 'too-many'): void {
-    socket.destroy();
-    this.#events.emit({ type: 'refused', address: from.address, port: from.port, reason });
   }
 
   #listenerFailed(address: Address, error: Error): void {
@@ -376,10 +391,6 @@ export async function createSpeaker(options: SpeakerOptions): Promise<BgpSpeaker
   } catch (thrown) {
     await speaker.close();
     throw thrown;
-  }
-  if (signal) {
-    const onAbort = () => void speaker.close();
-    signal.addEventListener('abort', onAbort, { once: true });
   }
   return speaker;
 }

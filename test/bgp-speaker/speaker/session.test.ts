@@ -398,7 +398,7 @@ describe('ending', () => {
     const restart = { restartTimeSeconds: 30, restarted: true, forwarding: true };
     const flags = (peer: ScriptedPeer) => {
       const bytes = peer.of(1)[0] ?? Buffer.alloc(0);
-      const at = bytes.indexOf(Uint8Array.of(64, 10));
+      const at = bytes.indexOf(Buffer.of(64, 10));
       return (bytes[at + 2] ?? 0) >> 4;
     };
     const { peer } = await establish({ gracefulRestart: restart }, open(65002, { capabilities: [gracefulRestart] }));
@@ -440,7 +440,7 @@ describe('ending', () => {
     const drained = session.drain({ waitMs: 3_000, text: 'bye' });
     await settle();
     const again = peer.of(2).slice(before);
-    expect(again.map((bytes) => bytes.includes(Uint8Array.of(0xff, 0xff, 0, 0)))).toEqual([true, true]);
+    expect(again.map((bytes) => bytes.includes(Buffer.of(0xff, 0xff, 0, 0)))).toEqual([true, true]);
     expect(peer.changes.slice(-2).sort()).toEqual(['+10.0.0.0/16', '+10.0.0.0/8']);
     // News during the wait carry it too.
     speaker.announce('10.0.0.0/24');
@@ -457,7 +457,7 @@ describe('ending', () => {
     const next = world.dialled();
     next.send(open(), keepalive);
     await settle();
-    expect(next.of(2).some((bytes) => bytes.includes(Uint8Array.of(0xff, 0xff, 0, 0)))).toBe(false);
+    expect(next.of(2).some((bytes) => bytes.includes(Buffer.of(0xff, 0xff, 0, 0)))).toBe(false);
   });
 
   test('a drain that is aborted, or whose peer takes nothing, ends all the same', async () => {
