@@ -77,6 +77,24 @@ export type {
 export type { ExportPolicy, PeerView } from './speaker/outbound-policy.ts';
 export type { DrainOptions, Session, StopOptions } from './speaker/session.ts';
 export { type BgpSpeaker, type CloseOptions, createSpeaker } from './speaker/speaker.ts';
+export {
+  checkDynamicPrefixes,
+  type DynamicNeighbourConfig,
+  type DynamicPrefix,
+  endingNeighbours,
+  judgeNeighbour,
+  type LiveNeighbour,
+  type Neighbour,
+  type NeighbourVerdict,
+  neighbourKey,
+} from './transport/dynamic-neighbours.ts';
+export {
+  type DiscoveryCounters,
+  discoverNeighbours,
+  type NeighbourDiscovery,
+  type NeighbourDiscoveryOptions,
+  type NeighbourEvent,
+} from './transport/neighbour-discovery.ts';
 export { tcpTransport } from './transport/tcp-transport.ts';
 export type {
   AuthenticationKey,

@@ -1,6 +1,5 @@
 /** Looks for the neighbour of a link, and may speak BGP with whom it finds there. Runs in a network namespace. */
-import { createSpeaker, tcpTransport } from '../../../src/bgp-speaker/index.ts';
-import { discoverNeighbours, type NeighbourEvent } from '../../../src/bgp-speaker/transport/neighbour-discovery.ts';
+import { createSpeaker, discoverNeighbours, type NeighbourEvent } from '../../../src/bgp-speaker/index.ts';
 import { say, serve } from './json-process.ts';
 
 export type UnnumberedRequest =
@@ -21,7 +20,6 @@ async function speak({ interface: link, passive, route, ...speaker }: Unnumbered
     ...speaker,
     listen: [{ address: '::' }],
     routesComplete: true,
-    transport: tcpTransport(),
     discoverPeer: (name, signal) => discovery.discoverPeer(name, signal),
   });
   made.announce(route);

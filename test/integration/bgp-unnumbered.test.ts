@@ -1,0 +1,139 @@
+/** Peers given as an interface only: ourselves at both ends, and FRR with `neighbor eth0 interface`. */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { buildAddon } from '../../scripts/build-addon.ts';
+import type { DiscoveryCounters } from '../../src/bgp-speaker/transport/neighbour-discovery.ts';
+import { BgpBed, bedUnavailable, type Cable, ourAs } from './bgp/bed.ts';
+import { until } from './bgp/daemon.ts';
+import { JsonProcess } from './bgp/json-process.ts';
+import type { BgpPeer } from './bgp/peers.ts';
+import type { UnnumberedEvent, UnnumberedRequest } from './bgp/unnumbered-process.ts';
+
+jest.setTimeout(120_000);
+const reason = bedUnavailable('frr');
+const suite = reason === undefined ? describe : describe.skip;
+
+suite(`unnumbered BGP peers${reason === undefined ? '' : ` (skipped: ${reason})`}`, () => {
+  let bed: BgpBed;
+  beforeAll(() => {
+    buildAddon();
+    bed = new BgpBed('unn');
+  });
+  afterAll(() => bed.close());
+
+  function start(host: string) {
+    const script = new URL('./bgp/unnumbered-process.ts', import.meta.url);
+    const process = new JsonProcess<UnnumberedRequest, UnnumberedEvent>(bed.namespaces.name(host), script);
+    bed.onClose(() => process.kill());
+    return process;
+  }
+
+  /** The link-local addresses of an interface. */
+  function linkLocals(host: string, device: string): string[] {
+    const text = bed.namespaces.run(host, ['ip', '-6', '-o', 'addr', 'show', 'dev', device, 'scope', 'link']);
+    return [...text.matchAll(/inet6 (\S+)\//g)].map(([, address = '']) => address);
+  }
+
+  const eventIs = (process: { events: readonly UnnumberedEvent[] }, from: number, ...types: string[]) =>
+    until(
+      `events ${types}`,
+      () => process.events.slice(from).map(({ type }) => type),
+      (seen) => types.every((type) => seen.includes(type as UnnumberedEvent['type'])),
+      { timeoutMs: 40_000, everyMs: 50 },
+    );
+
+  test('two of us find each other, lose each other with the link, and find each other again', async () => {
+    const cable = bed.connect('twin');
+    const [us, twin] = [start('us'), start('twin')];
+    await us.ask({ do: 'watch', interface: cable.interface });
+    await until(
+      'the missing neighbour',
+      () => us.ask<DiscoveryCounters | null>({ do: 'counters', interface: cable.interface }),
+      (counters) => (counters?.solicitationsSent ?? 0) > 0,
+    );
+    await twin.ask({ do: 'watch', interface: 'eth0' });
+    await Promise.all([eventIs(us, 0, 'neighbour'), eventIs(twin, 0, 'neighbour')]);
+    expect(linkLocals('twin', 'eth0')).toContain(await us.ask({ do: 'neighbour', interface: cable.interface }));
+    expect(linkLocals('us', cable.interface)).toContain(await twin.ask({ do: 'neighbour', interface: 'eth0' }));
+    bed.namespaces.ip('twin', 'link set eth0 down');
+    await eventIs(us, 1, 'gone', 'silent');
+    expect(await us.ask({ do: 'neighbour', interface: cable.interface })).toBeNull();
+    const [seen, told] = [us.events.length, twin.events.length];
+    bed.namespaces.ip('twin', 'link set eth0 up');
+    await Promise.all([eventIs(us, seen, 'neighbour'), eventIs(twin, told, 'neighbour')]);
+    const counters = await us.ask<DiscoveryCounters>({ do: 'counters', interface: cable.interface });
+    expect(counters).toMatchObject({ discarded: {}, unsent: 0 });
+    // The twin's kernel made no default router of us, though it listens to routers.
+    expect(bed.namespaces.run('twin', ['ip', '-6', 'route', 'show', 'default'])).toBe('');
+    await Promise.all([us.kill(), twin.kill()]);
+  });
+
+  test('an interface that is made later, and made anew', async () => {
+    const us = start('us');
+    await us.ask({ do: 'watch', interface: 'to-late' });
+    await eventIs(us, 0, 'silent');
+    bed.connect('late');
+    const late = start('late');
+    await late.ask({ do: 'watch', interface: 'eth0' });
+    await eventIs(us, 1, 'neighbour');
+    const seen = us.events.length;
+    bed.namespaces.ip('us', 'link del to-late');
+    await eventIs(us, seen, 'gone', 'silent');
+    expect(us.events.at(-1)).toMatchObject({ type: 'silent', reason: 'no-interface' });
+    await Promise.all([us.kill(), late.kill()]);
+  });
+
+  describe.each([
+    ['we dial', false],
+    ['FRR dials: it has our address from our advertisements', true],
+  ])('FRR, where %s', (_, passive) => {
+    let cable: Cable;
+    let frr: BgpPeer;
+    let us: ReturnType<typeof start>;
+    const route = passive ? '203.0.113.1/32' : '203.0.113.2/32';
+    beforeAll(() => {
+      cable = bed.connect(passive ? 'frrd' : 'frrl');
+      const session = { neighbor: 'eth0', remoteAs: ourAs, families: ['ipv4-unicast'], ttlSecurityHops: 1 } as const;
+      frr = bed.peer('frr', cable, { sessions: [{ ...session, extendedNextHop: true, passive: !passive }] });
+      us = start('us');
+    });
+    afterAll(() => us.kill());
+
+    const hasRoute = () =>
+      until(
+        'the route',
+        () => frr.routes('ipv4-unicast'),
+        (routes) => routes.some(({ prefix }) => prefix === route),
+      );
+
+    test('a session, and a route with a link-local next hop', async () => {
+      const speak = { localAs: ourAs, identifier: cable.ours4, route, passive, interface: cable.interface } as const;
+      await us.ask({ do: 'speak', ...speak });
+      await frr.start();
+      await eventIs(us, 0, 'neighbour', 'established');
+      expect(linkLocals(cable.host, 'eth0')).toContain(await us.ask({ do: 'neighbour', interface: cable.interface }));
+      const routes = await hasRoute();
+      const [ours] = linkLocals('us', cable.interface);
+      expect(routes.find(({ prefix }) => prefix === route)).toMatchObject({ asPath: [ourAs], nextHops: [ours, ours] });
+      expect(await frr.session('eth0')).toMatchObject({ established: true, remoteAs: ourAs });
+    });
+
+    test('a link that goes takes session and neighbour; both come back with it', async () => {
+      const seen = us.events.length;
+      bed.namespaces.ip(cable.host, 'link set eth0 down');
+      await eventIs(us, seen, 'gone', 'down');
+      const later = us.events.length;
+      bed.namespaces.ip(cable.host, 'link set eth0 up');
+      await eventIs(us, later, 'neighbour', 'established');
+      await hasRoute();
+    });
+
+    test('FRR that stops says farewell or falls silent, and is found again when it is back', async () => {
+      const seen = us.events.length;
+      await frr.stop();
+      await eventIs(us, seen, 'gone', 'down');
+      const later = us.events.length;
+      await frr.start();
+      await eventIs(us, later, 'neighbour', 'established');
+    });
+  });
+});
