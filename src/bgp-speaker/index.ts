@@ -2,6 +2,7 @@
  * A BGP-4 speaker that announces routes, and the pure parts that it is made of: codec, RFC 7606 classification, the
  * state machine of a peer, the routes, and the BFD session.
  */
+export { Address, Cidr } from '../net/index.ts';
 export * from './bfd/index.ts';
 export {
   BgpArgumentError,
@@ -16,8 +17,10 @@ export { type AddressFamily, addressFamilies, cease, errorCode, messageType } fr
 export type { Capabilities, GracefulRestart, LongLivedFamily } from './message/capabilities.ts';
 export {
   type Community,
+  type CommunityLists,
   formatCommunity,
   type LargeCommunity,
+  parseCommunities,
   parseCommunity,
   wellKnownCommunity,
 } from './message/communities.ts';

@@ -1,6 +1,6 @@
 import { Address, Cidr } from '../../net/index.ts';
 import { BgpError, BgpOptionsError } from '../errors.ts';
-import { parseCommunity } from '../message/communities.ts';
+import { parseCommunities } from '../message/communities.ts';
 import type { RouteAttributes } from '../message/path-attributes.ts';
 
 /** What is said about every route that does not say it itself. */
@@ -67,17 +67,7 @@ function readAttributes(words: readonly string[], family: 4 | 6, defaults: Route
     }
   }
   const nextHop = attributes.nextHop ?? defaults.nextHops.find((hop) => hop.family === family);
-  const sorted = communities.map((text) => parseCommunity(text));
-  const standard = sorted.flatMap((one) => (one.kind === 'standard' ? [one.value] : []));
-  const large = sorted.flatMap((one) => (one.kind === 'large' ? [one.value] : []));
-  const extended = sorted.flatMap((one) => (one.kind === 'extended' ? [one.value] : []));
-  return {
-    ...attributes,
-    ...(nextHop ? { nextHop } : {}),
-    ...(standard.length > 0 ? { communities: standard } : {}),
-    ...(large.length > 0 ? { largeCommunities: large } : {}),
-    ...(extended.length > 0 ? { extendedCommunities: extended } : {}),
-  };
+  return { ...attributes, ...(nextHop ? { nextHop } : {}), ...parseCommunities(communities) };
 }
 
 function readNumber(word: string, text: string): number {

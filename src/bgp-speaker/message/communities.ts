@@ -80,6 +80,31 @@ function refused(text: string): BgpArgumentError {
   );
 }
 
+/** Communities of a route, by kind, as the path attributes hold them; kinds without any are left out. */
+export interface CommunityLists {
+  communities?: readonly number[];
+  largeCommunities?: readonly LargeCommunity[];
+  extendedCommunities?: readonly bigint[];
+}
+
+/** Texts that `parseCommunity` reads, sorted into the lists of the path attributes. @throws BgpArgumentError */
+export function parseCommunities(texts: Iterable<string>): CommunityLists {
+  const communities: number[] = [];
+  const largeCommunities: LargeCommunity[] = [];
+  const extendedCommunities: bigint[] = [];
+  for (const text of texts) {
+    const community = parseCommunity(text);
+    if (community.kind === 'standard') communities.push(community.value);
+    else if (community.kind === 'large') largeCommunities.push(community.value);
+    else extendedCommunities.push(community.value);
+  }
+  return {
+    ...(communities.length > 0 ? { communities } : {}),
+    ...(largeCommunities.length > 0 ? { largeCommunities } : {}),
+    ...(extendedCommunities.length > 0 ? { extendedCommunities } : {}),
+  };
+}
+
 /** Text that `parseCommunity` reads back. */
 export function formatCommunity(community: Community): string {
   switch (community.kind) {
