@@ -1,0 +1,374 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { PeerOptions, RouteAttributes, SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
+import { Address } from '../../../src/net/index.ts';
+import { keepalive, open, ScriptedPeer } from './scripted-peer.ts';
+import { newWorld, type World } from './world.ts';
+
+let world: World;
+async function begin(options: Partial<SpeakerOptions> = {}): Promise<World> {
+  world = await newWorld(options);
+  return world;
+}
+
+afterEach(async () => {
+  const closed = Promise.allSettled([world.speaker.close()]);
+  await world.settle();
+  await world.pass(1000);
+  // It rejects where a drain was aborted, and has closed all the same.
+  await closed;
+  expect(world.clock.pendingTimers).toBe(0);
+  expect(world.transport.listeners).toEqual([]);
+});
+
+/** The attribute of this type in an UPDATE with routes in the classic field. */
+function attributeOf(bytes: Buffer | undefined, type: number): number[] | undefined {
+  if (!bytes) return undefined;
+  const end = 23 + bytes.readUInt16BE(21);
+  for (let at = 23; at < end; ) {
+    const length = bytes[at + 2] ?? 0;
+    if (bytes[at + 1] === type) return [...bytes.subarray(at + 3, at + 3 + length)];
+    at += 3 + length;
+  }
+  return undefined;
+}
+
+const as4 = (...numbers: number[]) => [
+  2,
+  numbers.length,
+  ...numbers.flatMap((number) => [0, 0, number >> 8, number & 255]),
+];
+
+describe('routes', () => {
+  test('changes within a microtask go out together, packed, in the same turn', async () => {
+    const { speaker, establish } = await begin();
+    const { peer } = await establish();
+    const attributes = { multiExitDiscriminator: 1 };
+    for (let index = 0; index < 900; index++) speaker.announce(`10.0.${index >> 8}.${index & 255}/32`, attributes);
+    speaker.withdraw('10.0.0.7/32');
+    // No turn of the event loop, only microtasks, until the bytes are written.
+    await Promise.resolve();
+    const written = speaker.sessions[0]?.counters.messagesOut.update;
+    await world.settle();
+    expect([written, peer.of(2).length, peer.changes.length]).toEqual([2, 2, 899]);
+  });
+
+  test('replaceAll sends the difference', async () => {
+    const { speaker, establish, settle } = await begin();
+    const attributes = { multiExitDiscriminator: 1 };
+    speaker.replaceAll([
+      ['10.0.0.0/24', attributes],
+      ['10.0.1.0/24', attributes],
+      ['10.0.2.0/24', attributes],
+    ]);
+    const { peer } = await establish();
+    const before = peer.changes.length;
+    speaker.replaceAll([
+      ['10.0.1.0/24', { multiExitDiscriminator: 1 }],
+      ['10.0.2.0/24', { multiExitDiscriminator: 2 }],
+      ['10.0.3.0/24', attributes],
+    ]);
+    await settle();
+    expect(peer.changes.slice(before).sort()).toEqual(['+10.0.2.0/24', '+10.0.3.0/24', '-10.0.0.0/24']);
+    expect([...speaker.routes()].map(([prefix]) => String(prefix)).sort()).toEqual([
+      '10.0.1.0/24',
+      '10.0.2.0/24',
+      '10.0.3.0/24',
+    ]);
+    expect(() => speaker.replaceAll([['10.0.0.1/24', {}]])).toThrow(/host bits/);
+    expect(speaker.routeCount).toBe(3);
+  });
+
+  const cases: [string, Partial<PeerOptions>, RouteAttributes, Record<number, number[] | undefined>][] = [
+    [
+      'an external peer: our AS number first, no LOCAL_PREF',
+      {},
+      { localPreference: 7, asPath: [64500] },
+      { 2: as4(65001, 64500), 5: undefined, 3: [192, 0, 2, 1] },
+    ],
+    ['an internal peer: LOCAL_PREF 100', { peerAs: 65001 }, {}, { 2: [], 5: [0, 0, 0, 100] }],
+    ['an internal peer: the LOCAL_PREF given', { peerAs: 65001 }, { localPreference: 7 }, { 5: [0, 0, 0, 7] }],
+    ['local-as: it, then ours', { localAs: { asNumber: 64999 } }, {}, { 2: as4(64999, 65001) }],
+    ['local-as with replace-as: only it', { localAs: { asNumber: 64999, replaceAs: true } }, {}, { 2: as4(64999) }],
+    ['a next hop of the peer options', { nextHopIpv4: '192.0.2.77' }, {}, { 3: [192, 0, 2, 77] }],
+    [
+      'the next hop of the route',
+      { nextHopIpv4: '192.0.2.77' },
+      { nextHop: Address.parse('192.0.2.9') },
+      { 3: [192, 0, 2, 9] },
+    ],
+  ];
+  test.each(cases)('%s', async (_, options, attributes, expected) => {
+    const { speaker, establish } = await begin();
+    speaker.announce('10.0.0.0/8', attributes);
+    const { peer, session } = await establish(options, open(options.peerAs === 65001 ? 65001 : 65002));
+    expect(session.state).toBe('Established');
+    for (const [type, value] of Object.entries(expected)) {
+      expect([type, attributeOf(peer.of(2)[0], Number(type))]).toEqual([type, value]);
+    }
+  });
+
+  test('the policy of a peer changes, filters and, asked again, withdraws', async () => {
+    const { speaker, establish, settle } = await begin();
+    let hidden = '10.0.1.0/24';
+    const seen: string[] = [];
+    const tagged: RouteAttributes = { multiExitDiscriminator: 9 };
+    const { session, peer } = await establish({
+      exportRoute: (prefix, _attributes, { name, asNumber, internal }) => {
+        seen.push(`${prefix} ${name} ${asNumber} ${internal}`);
+        return String(prefix) === hidden ? undefined : tagged;
+      },
+    });
+    speaker.announce('10.0.0.0/24');
+    speaker.announce('10.0.1.0/24');
+    await settle();
+    expect(seen).toEqual(['10.0.0.0/24 192.0.2.2 65002 false', '10.0.1.0/24 192.0.2.2 65002 false']);
+    expect(peer.changes).toEqual(['+10.0.0.0/24']);
+    expect(attributeOf(peer.of(2)[0], 4)).toEqual([0, 0, 0, 9]);
+    // What it never had is not withdrawn.
+    speaker.withdraw('10.0.1.0/24');
+    await settle();
+    expect(peer.changes).toEqual(['+10.0.0.0/24']);
+    hidden = '10.0.0.0/24';
+    session.resend();
+    await settle();
+    expect(peer.changes).toEqual(['+10.0.0.0/24', '-10.0.0.0/24']);
+    expect(session.counters.prefixesOut).toBe(0);
+  });
+
+  test('a policy that throws leaves the peer without the route, and the others as they are', async () => {
+    const { speaker, establish, settle, told } = await begin();
+    const broken = await establish({
+      exportRoute: () => {
+        throw new TypeError('oops');
+      },
+    });
+    const well = await establish({ address: '192.0.2.3' }, open(65002, { identifier: [192, 0, 2, 3] }));
+    speaker.announce('10.0.0.0/24');
+    await settle();
+    expect([broken.peer.changes, well.peer.changes]).toEqual([[], ['+10.0.0.0/24']]);
+    expect(broken.session.state).toBe('Established');
+    expect(told('unsendable')[0]).toMatchObject({
+      peer: '192.0.2.2',
+      prefixes: 1,
+      text: expect.stringContaining('oops'),
+    });
+  });
+
+  test('a policy may announce: that goes out next', async () => {
+    const { speaker, establish, settle } = await begin();
+    const { peer } = await establish({
+      exportRoute: (prefix, attributes) => {
+        if (prefix.prefixLength === 24) speaker.announce('10.9.0.0/16');
+        return attributes;
+      },
+    });
+    speaker.announce('10.0.0.0/24');
+    await settle();
+    expect(peer.changes).toEqual(['+10.0.0.0/24', '+10.9.0.0/16']);
+  });
+
+  test('IPv6 routes without a next hop are told as unsendable on an IPv4 session', async () => {
+    const { speaker, establish, told } = await begin();
+    speaker.announce('2001:db8::/32');
+    const { peer } = await establish();
+    expect(peer.of(2)).toEqual([]);
+    expect(told('unsendable')[0]?.text).toMatch(/no IPv6 address of ours.*nextHopIpv6/);
+  });
+});
+
+describe('peers', () => {
+  test('wrong options are named, all of them, and add nothing', async () => {
+    const { speaker } = await begin();
+    const wrong = () =>
+      speaker.addPeer({
+        peerAs: 0,
+        holdTimeSeconds: 2,
+        port: 0,
+        localAddress: 'here',
+        multihop: 3,
+        ttlSecurityHops: 1,
+      });
+    expect(wrong).toThrow(/localAddress: .*peerAs: .*holdTimeSeconds: .*address: .*port: .*multihop: /);
+    expect(() => speaker.addPeer({ address: 'fe80::1', peerAs: 1 })).toThrow(/interface: name the one/);
+    expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 1, shutdownText: 'é'.repeat(128) })).toThrow(
+      /256 bytes/,
+    );
+    expect(() => speaker.acceptPeers('10.0.0.1/8', { peerAs: 'any' })).toThrow(/prefix: .*host bits/);
+    expect(() => speaker.acceptPeers('10.0.0.0/8', { peerAs: 'any', maximumPeers: 0 })).toThrow(/maximumPeers/);
+    expect(speaker.sessions).toEqual([]);
+    speaker.addPeer({ address: '192.0.2.2', peerAs: 1 });
+    expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 2 })).toThrow(/name: there is a peer/);
+  });
+
+  test('a removed peer is told Cease/3, and refused from then on', async () => {
+    const { speaker, establish, settle, transport, told } = await begin();
+    const { session, peer } = await establish();
+    const removed = speaker.removePeer(session);
+    await settle();
+    await removed;
+    expect([peer.notified, speaker.sessions]).toEqual([[6, 3], []]);
+    const stranger = new ScriptedPeer(transport.connect('192.0.2.2'));
+    await settle();
+    expect(stranger.isEnded).toBe(true);
+    expect(told('refused')).toMatchObject([{ reason: 'not-admitted' }]);
+    expect(told('peer-removed')).toHaveLength(1);
+  });
+
+  test('a disabled peer is neither dialled nor taken until it is started', async () => {
+    const { speaker, transport, settle } = await begin();
+    const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002, disabled: true });
+    await settle();
+    const caller = new ScriptedPeer(transport.connect('192.0.2.2'));
+    await settle();
+    expect([transport.dialled.length, caller.notified]).toEqual([0, [6, 5]]);
+    session.start();
+    await settle();
+    expect(session.state).toBe('OpenSent');
+  });
+
+  test('dynamic peers come from a prefix, up to a number, and are gone when they leave', async () => {
+    const { speaker, transport, settle, pass, told } = await begin({ routesComplete: true });
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 'external', maximumPeers: 2 });
+    speaker.announce('10.0.0.0/8');
+    const connect = async (last: number) => {
+      const peer = new ScriptedPeer(transport.connect(`198.51.100.${last}`));
+      peer.send(open(65000 + last + 10, { identifier: [198, 51, 100, last] }), keepalive);
+      await settle();
+      return peer;
+    };
+    const [first, second, third] = [await connect(1), await connect(2), await connect(3)];
+    expect([first.changes, second.changes, third.isEnded]).toEqual([['+10.0.0.0/8'], ['+10.0.0.0/8'], true]);
+    expect(speaker.sessions.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      '198.51.100.1 Established',
+      '198.51.100.2 Established',
+    ]);
+    expect(told('refused')).toMatchObject([{ reason: 'too-many' }]);
+    first.socket.destroy();
+    await settle();
+    // Damped for a second, then forgotten; nobody is dialled.
+    await pass(1_500);
+    expect(speaker.sessions.map(({ name }) => name)).toEqual(['198.51.100.2']);
+    expect(transport.dialled).toEqual([]);
+    await connect(3);
+    expect(speaker.sessions).toHaveLength(2);
+    const rejected = speaker.rejectPeers('198.51.100.0/24');
+    await settle();
+    await rejected;
+    expect([second.notified, speaker.sessions]).toEqual([[6, 3], []]);
+    expect((await connect(4)).isEnded).toBe(true);
+  });
+
+  test('a dynamic peer that never opens gives way to one that comes', async () => {
+    const { speaker, transport, settle, pass } = await begin();
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 'external', maximumPeers: 1 });
+    const scanner = new ScriptedPeer(transport.connect('198.51.100.1'));
+    await pass(11_000);
+    const peer = new ScriptedPeer(transport.connect('198.51.100.2'));
+    peer.send(open(65009), keepalive);
+    await settle();
+    expect([scanner.isEnded, speaker.sessions.map(({ name, state }) => `${name} ${state}`)]).toEqual([
+      true,
+      ['198.51.100.2 Established'],
+    ]);
+  });
+
+  test('an unnumbered peer is dialled where it is found, and known by its link when it calls', async () => {
+    const router = Address.parse('fe80::9');
+    const { speaker, transport, settle } = await begin({ discoverPeer: async () => router });
+    const session = speaker.addPeer({ interface: 'eth7', peerAs: 'external' });
+    await settle();
+    expect([session.name, transport.dialled[0]?.peer.address]).toEqual(['eth7', router]);
+    const passive = speaker.addPeer({ interface: 'eth8', peerAs: 'external', passive: true });
+    transport.connect('fe80::9', 'eth8');
+    await settle();
+    expect([passive.state, String(passive.address)]).toEqual(['OpenSent', 'fe80::9']);
+  });
+
+  test('with two peers of the same link-local address on two links, the link decides', async () => {
+    const { speaker, transport, settle } = await begin();
+    const options = { address: 'fe80::1', peerAs: 65002, passive: true };
+    const a = speaker.addPeer({ ...options, interface: 'eth0' });
+    const b = speaker.addPeer({ ...options, interface: 'eth1' });
+    transport.connect('fe80::1', 'eth1');
+    await settle();
+    expect([a.name, a.state, b.name, b.state]).toEqual(['fe80::1%eth0', 'Active', 'fe80::1%eth1', 'OpenSent']);
+  });
+});
+
+describe('closing', () => {
+  test.each(['Connect', 'OpenSent', 'OpenConfirm', 'Established', 'Idle'] as const)('from %s', async (state) => {
+    const { speaker, transport, settle, dialled } = await begin();
+    if (state === 'Connect') transport.answer = 'hang';
+    const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002 });
+    await settle();
+    if (state === 'OpenConfirm' || state === 'Established') dialled().send(open());
+    if (state === 'Established') dialled().send(keepalive);
+    if (state === 'Idle') dialled().send(open(65009));
+    await settle();
+    expect(session.state).toBe(state);
+    const closed = speaker.close({ text: 'done' });
+    await settle();
+    await closed;
+    expect(world.clock.pendingTimers).toBe(0);
+    if (state === 'Connect') expect(transport.dialled[0]?.signal.aborted).toBe(true);
+    else expect(dialled().isEnded).toBe(true);
+    expect(() => speaker.announce('10.0.0.0/8')).toThrow(/closed/);
+    expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 1 })).toThrow(/closed/);
+  });
+
+  test('a peer that takes nothing is given a second', async () => {
+    const { speaker, establish, transport, settle, clock, pass } = await begin();
+    await establish();
+    const socket = transport.dialled[0]?.socket;
+    socket?.setWindow(0);
+    socket?.pause();
+    let isClosed = false;
+    const closed = speaker.close().then(() => (isClosed = true));
+    await settle();
+    expect(isClosed).toBe(false);
+    await pass(1_000);
+    await closed;
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test('an aborted signal closes; an aborted start makes nothing', async () => {
+    const abort = new AbortController();
+    const { establish, settle, speaker } = await begin({ signal: abort.signal });
+    const { peer } = await establish();
+    abort.abort();
+    await settle();
+    await speaker.close();
+    expect(peer.notified).toEqual([6, 2]);
+    await expect(newWorld({ signal: abort.signal })).rejects.toThrow(/abort/i);
+  });
+
+  test('drain of all, then gone; an impatient signal ends it', async () => {
+    const { speaker, establish, settle, pass } = await begin();
+    speaker.announce('10.0.0.0/8');
+    const one = await establish();
+    const two = await establish({ address: '192.0.2.3' }, open(65002, { identifier: [192, 0, 2, 3] }));
+    const abort = new AbortController();
+    const closed = expect(speaker.close({ mode: 'drain', waitMs: 60_000, signal: abort.signal })).rejects.toThrow(
+      'now',
+    );
+    await settle();
+    await pass(3_000);
+    expect([one.peer.notified, two.peer.notified]).toEqual([undefined, undefined]);
+    abort.abort(new Error('now'));
+    await settle();
+    await closed;
+    expect([one.peer.notified, two.peer.notified]).toEqual([
+      [6, 2],
+      [6, 2],
+    ]);
+  });
+
+  test('waiting for a session ends with the signal', async () => {
+    const { speaker } = await begin();
+    const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002, passive: true });
+    const abort = new AbortController();
+    const waiting = expect(session.whenEstablished(abort.signal)).rejects.toThrow('enough');
+    abort.abort(new Error('enough'));
+    await waiting;
+  });
+});

@@ -1,0 +1,121 @@
+import { describe, expect, test } from '@jest/globals';
+import { ManualClock } from '../../../src/base/index.ts';
+import { Connection } from '../../../src/bgp-speaker/speaker/connection.ts';
+import { DeadlineTimer } from '../../../src/bgp-speaker/speaker/deadline-timer.ts';
+import { Turns } from '../../../src/bgp-speaker/speaker/turns.ts';
+import { socketPair } from './memory-transport.ts';
+import { keepalive } from './scripted-peer.ts';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A clock whose time goes on by itself: each look takes so long. */
+class BusyClock extends ManualClock {
+  ms = 0;
+  override monotonicMs(): number {
+    return this.ms;
+  }
+}
+
+describe('Turns', () => {
+  test('work stops when its time is over, others get theirs in turn, and all ends', async () => {
+    const clock = new BusyClock();
+    const turns = new Turns(clock, 2);
+    const done: string[] = [];
+    const work = (name: string, steps: number) => (isOver: () => boolean) => {
+      while (steps > 0) {
+        steps -= 1;
+        clock.ms += 1;
+        done.push(name);
+        if (isOver()) break;
+      }
+      return steps > 0;
+    };
+    turns.run(work('a', 5));
+    turns.run(work('b', 3));
+    expect(done.join('')).toBe('aa');
+    const perTurn: string[] = [];
+    for (let index = 0; index < 5; index++) {
+      const before = done.length;
+      await turn();
+      perTurn.push(done.slice(before).join(''));
+    }
+    expect(perTurn).toEqual(['aa', 'bb', 'ab', '', '']);
+  });
+});
+
+describe('Connection', () => {
+  test('a burst is read over several turns, and nothing is read ahead of it', async () => {
+    const clock = new BusyClock();
+    const [ours, theirs] = socketPair('a', 'b');
+    let messages = 0;
+    const handlers = {
+      onMessage: () => {
+        messages += 1;
+        clock.ms += 0.5;
+      },
+      onBadFrame: () => {},
+      onClosed: () => {},
+      onSent: () => {},
+      onRoom: () => {},
+      onGone: () => {},
+    };
+    const connection = new Connection({ socket: ours as never, handlers, turns: new Turns(clock, 2), clock });
+    theirs.write(Buffer.concat(Array.from({ length: 64 }, () => keepalive)));
+    theirs.write(Buffer.concat(Array.from({ length: 64 }, () => keepalive)));
+    const seen: number[] = [];
+    for (let index = 0; index < 12; index++) {
+      await turn();
+      seen.push(messages);
+    }
+    // 16 messages between two looks at the clock.
+    expect(Math.max(...seen.map((count, index) => count - (seen[index - 1] ?? 0)))).toBe(16);
+    expect(seen.at(-1)).toBe(128);
+    expect(connection.bytesIn).toBe(128 * 19);
+    connection.destroy();
+  });
+
+  test('messages before the end of the stream are handled before the end is told', async () => {
+    const clock = new BusyClock();
+    const [ours, theirs] = socketPair('a', 'b');
+    const log: string[] = [];
+    const handlers = {
+      onMessage: () => {
+        clock.ms += 1;
+        if (log.at(-1) !== 'message') log.push('message');
+      },
+      onBadFrame: () => {},
+      onClosed: (reason: string) => log.push(reason),
+      onSent: () => {},
+      onRoom: () => {},
+      onGone: () => log.push('gone'),
+    };
+    new Connection({ socket: ours as never, handlers, turns: new Turns(clock, 2), clock });
+    theirs.write(Buffer.concat(Array.from({ length: 100 }, () => keepalive)));
+    await turn();
+    theirs.reset();
+    for (let index = 0; index < 20; index++) await turn();
+    expect(log).toEqual(['message', 'ECONNRESET', 'gone']);
+  });
+});
+
+describe('DeadlineTimer', () => {
+  test('fires once at the last deadline set, earlier or later than before, unless cancelled', async () => {
+    const clock = new ManualClock();
+    const fired: number[] = [];
+    const timer = new DeadlineTimer(clock, () => fired.push(clock.monotonicMs()));
+    timer.set(1000);
+    await clock.advance(600);
+    timer.set(1000);
+    await clock.advance(900);
+    expect(fired).toEqual([]);
+    await clock.advance(5000);
+    timer.set(9000);
+    timer.set(100);
+    await clock.advance(20_000);
+    timer.set(100);
+    timer.cancel();
+    await clock.advance(1000);
+    expect(fired).toEqual([1600, 6600]);
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
