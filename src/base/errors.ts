@@ -28,13 +28,18 @@ export class OvenbirdError<Code extends string = string> extends Error {
 /** The message of anything that was thrown, with the chain of causes, on one line. Never throws. */
 export function describeError(thrown: unknown): string {
   const parts: string[] = [];
-  for (let current: unknown = thrown; current !== undefined && parts.length < 5; ) {
+  // Many messages already end with that of their cause.
+  const add = (text: string) => {
+    if (!parts.at(-1)?.endsWith(text)) parts.push(text);
+  };
+  let current: unknown = thrown;
+  for (let depth = 0; current !== undefined && depth < 5; depth++) {
     if (current instanceof AggregateError) {
-      parts.push(`${current.message || current.name} [${current.errors.map((e) => describeError(e)).join('; ')}]`);
+      add(`${current.message || current.name} [${current.errors.map((e) => describeError(e)).join('; ')}]`);
     } else if (current instanceof Error) {
-      parts.push(current.message || current.name);
+      add(current.message || current.name);
     } else {
-      parts.push(String(current));
+      add(String(current));
     }
     current = current instanceof Error ? current.cause : undefined;
   }

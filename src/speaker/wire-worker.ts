@@ -30,7 +30,7 @@ function loggerWith(common: object): Logger {
     child: (fields) => loggerWith({ ...common, ...fields }),
   };
 }
-const logger = loggerWith({ component: 'wire' });
+const logger = loggerWith({});
 
 /** Addresses dealt with in one turn of the event loop: a few ms, so that thousands delay no heartbeat. */
 const slice = 250;

@@ -16,6 +16,9 @@ describe('describeError', () => {
     const inner = new AggregateError([new Error('a'), new Error('b')], 'both failed');
     expect(describeError(new OvenbirdError('X', 'outer', { cause: inner }))).toBe('outer: both failed [a; b]');
     expect(describeError('text')).toBe('text');
+    expect(describeError(new OvenbirdError('X', 'the part failed: no disk', { cause: new Error('no disk') }))).toBe(
+      'the part failed: no disk',
+    );
   });
   test('a cycle of causes ends', () => {
     const error = new Error('loop');

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, describeError, type Logger, type Random, type Timer } from '../../base/index.ts';
 import { Address, compareAddresses } from '../../net/index.ts';
 import type { LinkEvent } from '../../raw-socket/index.ts';
+import { macText } from './arp-frame.ts';
 import { clusterNumber, HeartbeatAuth, type KeyRing } from './heartbeat-auth.ts';
 import {
   chooseInterfaces,
@@ -360,7 +361,7 @@ export class Layer2 {
       this.#segments.set(index, segment);
       this.#failures.delete(index);
       runtime.setLink(link.working);
-      logger.info({ mac: link.mac.toString(16) }, 'announcing on this interface');
+      logger.info({ mac: macText(link.mac) }, 'announcing on this interface');
       return segment;
     } catch (thrown) {
       logger.warn({ error: describeError(thrown) }, 'the interface cannot be used now; trying again');
