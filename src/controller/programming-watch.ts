@@ -9,7 +9,8 @@ export interface ProgrammingWatchOptions {
   /** True while changes of the Service have not been handed over to the writer yet. */
   isPending(key: string): boolean;
   clock: Clock;
-  /** Longest time a new address waits to be carried before it is published all the same, ms. Default 500. */
+  /** Longest time a new address waits to be carried before it is published all the same, ms. Default 2000: longer than a
+   * burst of a thousand Services takes the writer, shorter than people wait. */
   patienceMs?: number;
 }
 
@@ -66,7 +67,7 @@ export class ProgrammingWatch {
 
   /** Resolves when the Service is handed over and written, or after the patience. */
   async #settled(key: string, signal: AbortSignal): Promise<void> {
-    const { port, isPending, clock, patienceMs = 500 } = this.#options;
+    const { port, isPending, clock, patienceMs = 2_000 } = this.#options;
     const done = Promise.withResolvers<void>();
     const look = () => {
       if (!isPending(key) && port.programming(key).kind !== 'pending') done.resolve();
