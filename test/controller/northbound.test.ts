@@ -263,7 +263,7 @@ describe('whether OVN carries a Service', () => {
   test('but not for long, and not at all while the database is away', async () => {
     const { judge, clock } = setUp();
     const judged = judge(true);
-    await clock.advance(500);
+    await clock.advance(2_000);
     expect(await judged).toEqual(condition('Unknown', 'NotYetProgrammed'));
     expect(await setUp('waiting').judge(true)).toEqual(condition('Unknown', 'NotYetProgrammed'));
   });
