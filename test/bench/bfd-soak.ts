@@ -5,15 +5,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildAddon } from '../../scripts/build-addon.ts';
 import { latenessBoundsMs } from '../../src/bgp-speaker/bfd/index.ts';
+import type { ProcessSettings } from '../integration/bfd/speaker-process.ts';
 import { type Bench, summarize } from './bench.ts';
 import { birdVersion, withSession } from './bfd/setting.ts';
 
 const relistObjects = 20_000;
 const minuteMs = 60_000;
 
-export const run: Bench = async ({ samples = 10, progress }) => {
+export const run: Bench = (options) => soak('bfd-soak', {}, options);
+/** The same with SCHED_FIFO for the worker. */
+export const runRealtime: Bench = (options) => soak('bfd-soak-realtime', { realtimePriority: 10 }, options);
+
+async function soak(
+  name: string,
+  settings: ProcessSettings,
+  { samples = 10, progress }: Parameters<Bench>[0],
+): ReturnType<Bench> {
   buildAddon();
-  return withSession({ relistObjects }, async ({ us }) => {
+  return withSession({ relistObjects, ...settings }, async ({ us }) => {
     const perMinute: number[] = [];
     let before = (await us.status('s')).downs;
     for (let minute = 1; minute <= samples; minute++) {
@@ -27,12 +36,14 @@ export const run: Bench = async ({ samples = 10, progress }) => {
     }
     const status = await us.status('s');
     const reasons = us.states('s').filter((text) => text.endsWith('!'));
+    const count = (reason: string) => reasons.filter((text) => text.includes(reason)).length;
     const conditions = {
       interval: '50 ms x 3',
+      thread: settings.realtimePriority === undefined ? 'worker' : 'worker with SCHED_FIFO',
       minutes: samples,
       mainThread: `listing ${relistObjects} objects every 200 ms`,
     };
-    const result = summarize('bfd-soak', 'false downs', perMinute, { ...conditions, peer: `BIRD ${birdVersion()}` });
+    const result = summarize(name, 'false downs', perMinute, { ...conditions, peer: `BIRD ${birdVersion()}` });
     const late = (aboveMs: number) =>
       status.lateness.counts.reduce(
         (sum, count, i) => sum + ((latenessBoundsMs[i - 1] ?? 0) >= aboveMs ? count : 0),
@@ -42,6 +53,8 @@ export const run: Bench = async ({ samples = 10, progress }) => {
       ...result,
       max: reasons.length,
       details: {
+        'we heard nothing': count('peer-silent'),
+        'BIRD heard nothing': count('peer-signaled-down'),
         'packets received': status.received,
         'packets sent': status.sent,
         'own timers late at most, ms': Math.round(status.lateness.maxMs * 10) / 10,
@@ -50,4 +63,4 @@ export const run: Bench = async ({ samples = 10, progress }) => {
       },
     };
   });
-};
+}

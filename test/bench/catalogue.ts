@@ -38,6 +38,10 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'BFD at 50 ms x 3: false downs while the main thread lists 20,000 objects; --samples is minutes (10)',
     load: async () => (await import('./bfd-soak.ts')).run,
   },
+  'bfd-soak-realtime': {
+    what: 'the same with a real-time priority for the worker',
+    load: async () => (await import('./bfd-soak.ts')).runRealtime,
+  },
   'ovsdb-insert-10k': {
     what: 'OVSDB client: 10,000 rows inserted, beside ovsdb-client and python3-openvswitch',
     load: async () => (await import('./ovsdb-insert-10k.ts')).run,

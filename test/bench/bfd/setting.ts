@@ -1,4 +1,7 @@
-/** Our BFD and BIRD's, on two ports of a switch: a cable can be pulled between them without either losing carrier. */
+/**
+ * Our BFD and BIRD's on two ports of a switch, where a cable can be pulled without either losing carrier. BIRD has a
+ * real-time priority, so that it keeps time as a router does which has a machine to itself.
+ */
 import { spawnSync } from 'node:child_process';
 import { OurSpeaker } from '../../integration/bfd/our-speaker.ts';
 import { Bird, whyNo } from '../../integration/bfd/routing-daemons.ts';
@@ -27,7 +30,7 @@ export async function withSession<T>(
   const reason = whyNo('bird');
   if (reason !== undefined) throw new Error(`BIRD in a network namespace is needed: ${reason}`);
   const namespaces = new Namespaces('bfd-bench');
-  const bird = new Bird(namespaces.prefix('peer'));
+  const bird = new Bird(namespaces.prefix('peer'), 20);
   let us: OurSpeaker | undefined;
   try {
     for (const host of ['us', 'switch', 'peer']) namespaces.add(host);

@@ -93,8 +93,9 @@ export class Bird implements RoutingDaemon {
   readonly #prefix: readonly string[];
   #daemon: Daemon | undefined;
 
-  constructor(prefix: readonly string[]) {
-    this.#prefix = prefix;
+  /** With a real-time priority it runs as on a machine of its own, whatever the test does on this one. */
+  constructor(prefix: readonly string[], realtimePriority?: number) {
+    this.#prefix = [...prefix, ...(realtimePriority === undefined ? [] : ['chrt', '-f', String(realtimePriority)])];
   }
 
   async configure(sessions: readonly PeerSession[], timing: PeerTiming): Promise<void> {
