@@ -57,7 +57,8 @@ async function main(words: readonly string[]): Promise<number> {
       const lab = existingLab(checkout);
       return runInTerminal(lab, {
         command: binary(lab, command),
-        args: rest,
+        // As with exec, `--` may stand before the words that are not the lab's.
+        args: rest[0] === '--' ? rest.slice(1) : rest,
         env: { KUBECONFIG: kubeconfigPath(lab) },
       });
     }
