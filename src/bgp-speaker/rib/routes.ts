@@ -4,6 +4,8 @@ import type { RouteAttributes } from '../message/path-attributes.ts';
 import { AttributeSets } from './attribute-sets.ts';
 import { PrefixTable, slotFlag } from './prefix-table.ts';
 
+const firstRelease = 64;
+
 /** Who follows the routes: told which slots changed, asked which it still needs. */
 export interface RoutesFollower {
   readonly families: readonly AddressFamily[];
@@ -35,7 +37,10 @@ export class Routes {
   };
   readonly #withdrawn: Record<AddressFamily, number[]> = { 'ipv4-unicast': [], 'ipv6-unicast': [] };
   readonly #followers = new Set<RoutesFollower>();
-  #nextRelease = 0;
+  /** While somebody is behind, no look before so many are withdrawn. */
+  #nextRelease = firstRelease;
+  /** The follower that was behind at the last look: as long as it is, no other need be asked. */
+  #lagging: RoutesFollower | undefined;
   #announced = 0;
 
   /** Number of prefixes announced. */
@@ -151,8 +156,8 @@ export class Routes {
   release(): void {
     const waiting = addressFamilies.reduce((sum, family) => sum + this.#withdrawn[family].length, 0);
     if (waiting === 0) return;
+    if (waiting < this.#nextRelease && this.#isAnyBehind()) return;
     const behind = [...this.#followers].filter(({ isBehind }) => isBehind);
-    if (behind.length > 0 && waiting < this.#nextRelease) return;
     for (const family of addressFamilies) {
       const table = this.#tables[family];
       this.#withdrawn[family] = this.#withdrawn[family].filter((slot) => {
@@ -165,7 +170,18 @@ export class Routes {
       });
     }
     const left = addressFamilies.reduce((sum, family) => sum + this.#withdrawn[family].length, 0);
-    this.#nextRelease = 2 * left + 64;
+    this.#nextRelease = 2 * left + firstRelease;
+  }
+
+  #isAnyBehind(): boolean {
+    if (this.#lagging?.isBehind && this.#followers.has(this.#lagging)) return true;
+    this.#lagging = undefined;
+    for (const follower of this.#followers) {
+      if (!follower.isBehind) continue;
+      this.#lagging = follower;
+      return true;
+    }
+    return false;
   }
 
   #assign(family: AddressFamily, slot: number, set: number): void {

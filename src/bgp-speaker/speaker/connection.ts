@@ -37,6 +37,7 @@ export class Connection {
   #hasUnread = false;
   /** The peer's end came while messages before it were not handled yet. */
   #endReason: string | undefined;
+  #isSocketClosed = false;
   #linger: Timer | undefined;
   bytesIn = 0;
   bytesOut = 0;
@@ -50,6 +51,7 @@ export class Connection {
     socket.on('error', (error: NodeJS.ErrnoException) => this.#ended(error.code ?? error.message));
     socket.on('end', () => this.#ended('the peer closed the connection'));
     socket.on('close', () => {
+      this.#isSocketClosed = true;
       this.#ended('the connection was closed');
       this.#gone();
     });
@@ -100,6 +102,10 @@ export class Connection {
   close(): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
+    if (this.#isSocketClosed) {
+      this.#gone();
+      return;
+    }
     // Reading goes on: closing with unread bytes would make the kernel send a reset, which may overtake the last message.
     this.#socket.resume();
     this.#socket.end();

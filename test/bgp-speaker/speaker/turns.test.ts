@@ -98,6 +98,32 @@ describe('Connection', () => {
   });
 });
 
+describe('Connection, closed by what it reads', () => {
+  test('is gone at once when the peer has gone already', async () => {
+    const clock = new BusyClock();
+    const [ours, theirs] = socketPair('a', 'b');
+    const log: string[] = [];
+    const handlers = {
+      onMessage: () => {
+        clock.ms += 1;
+        // The last one makes the session end, as a NOTIFICATION does.
+        if (connection.bytesIn === 100 * 19 && log.push('message') === 100) connection.close();
+      },
+      onBadFrame: () => {},
+      onClosed: (reason: string) => log.push(reason),
+      onSent: () => {},
+      onRoom: () => {},
+      onGone: () => log.push('gone'),
+    };
+    const connection = new Connection({ socket: ours as never, handlers, turns: new Turns(clock, 2), clock });
+    theirs.write(Buffer.concat(Array.from({ length: 100 }, () => keepalive)));
+    await turn();
+    theirs.reset();
+    for (let index = 0; index < 20; index++) await turn();
+    expect([log.length, log.at(-1), clock.pendingTimers]).toEqual([101, 'gone', 0]);
+  });
+});
+
 describe('DeadlineTimer', () => {
   test('fires once at the last deadline set, earlier or later than before, unless cancelled', async () => {
     const clock = new ManualClock();
