@@ -6,12 +6,11 @@ import { extendedMessageLength, messageType } from '../message/assigned-numbers.
 import { encodeKeepalive, type FramedMessage } from '../message/framing.ts';
 import { decodeNotification, encodeNotification } from '../message/notification.ts';
 import { decodeOpen, encodeOpen, type OpenMessage } from '../message/open.ts';
-import { decodeRouteRefresh, type RouteRefresh } from '../message/route-refresh.ts';
-import { classifyUpdate, type UpdateVerdict } from '../message/update-classifier.ts';
+import { decodeRouteRefresh } from '../message/route-refresh.ts';
+import { classifyUpdate } from '../message/update-classifier.ts';
 import type { Negotiated } from '../session/negotiation.ts';
 import {
   type ConnectionTimer,
-  type DownReason,
   initialPeerState,
   type PeerEffect,
   type PeerEvent,
@@ -25,24 +24,9 @@ import {
 import { Connection } from './connection.ts';
 import { countMessage, type SessionCounters } from './counters.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
+import { Dialler } from './dialler.ts';
+import type { DriverObserver } from './driver-observer.ts';
 import type { Turns } from './turns.ts';
-
-/** What the driver tells its session. */
-export interface DriverObserver {
-  onState(from: RfcState, to: RfcState): void;
-  onUp(connection: Connection, negotiated: Negotiated): void;
-  /** `detail`: more than the reason says, or empty. */
-  onDown(reason: DownReason, detail: string): void;
-  onFailed(reason: DownReason, detail: string): void;
-  onConnectFailed(error: Error): void;
-  /** An UPDATE of an established session; `message` is good until this returns. */
-  onUpdate(verdict: UpdateVerdict, message: Uint8Array): void;
-  onRouteRefresh(refresh: RouteRefresh): void;
-  /** The peer takes more. */
-  onRoom(): void;
-  /** After every event: for what depends on the state as a whole. */
-  onSettled(): void;
-}
 
 export interface DriverOptions {
   /** Asked at each event, for the R bit of graceful restart goes out once. */
@@ -73,13 +57,21 @@ export class PeerDriver {
   readonly #leaving = new Set<Connection>();
   readonly #queue: PeerEvent[] = [];
   #state: PeerState = initialPeerState;
-  #dialling: AbortController | undefined;
+  readonly #dialler: Dialler;
   #nextId = 1;
   #isStepping = false;
   #onAllGone: (() => void)[] = [];
 
   constructor(options: DriverOptions) {
     this.#options = options;
+    this.#dialler = new Dialler({
+      dial: options.dial,
+      onConnected: (socket) => this.step({ type: 'connected', connection: this.#adopt(socket), initiator: 'us' }),
+      onFailed: (error) => {
+        options.observer.onConnectFailed(error);
+        this.step({ type: 'connect-failed' });
+      },
+    });
     const timer = (name: PeerTimer) =>
       new DeadlineTimer(options.clock, () => this.step({ type: 'timer', timer: name }));
     this.#timers = {
@@ -133,11 +125,10 @@ export class PeerDriver {
   #perform(effect: PeerEffect): void {
     switch (effect.type) {
       case 'dial':
-        this.#dial();
+        this.#dialler.start();
         return;
       case 'cancel-dial':
-        this.#dialling?.abort();
-        this.#dialling = undefined;
+        this.#dialler.cancel();
         return;
       case 'set-timer':
         this.#timers[effect.timer].set(this.#delayMs(effect.seconds, effect.jitter));
@@ -195,28 +186,6 @@ export class PeerDriver {
 
   #delayMs(seconds: number, jitter: boolean): number {
     return seconds * 1000 * (jitter ? 0.75 + 0.25 * this.#options.random() : 1);
-  }
-
-  #dial(): void {
-    this.#dialling?.abort();
-    const attempt = new AbortController();
-    this.#dialling = attempt;
-    this.#options.dial(attempt.signal).then(
-      (socket) => {
-        if (this.#dialling !== attempt) {
-          socket.destroy();
-          return;
-        }
-        this.#dialling = undefined;
-        this.step({ type: 'connected', connection: this.#adopt(socket), initiator: 'us' });
-      },
-      (thrown: unknown) => {
-        if (this.#dialling !== attempt) return;
-        this.#dialling = undefined;
-        this.#options.observer.onConnectFailed(thrown instanceof Error ? thrown : new Error(String(thrown)));
-        this.step({ type: 'connect-failed' });
-      },
-    );
   }
 
   #adopt(socket: Socket): number {

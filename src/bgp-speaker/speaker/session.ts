@@ -2,24 +2,25 @@ import type { Socket } from 'node:net';
 import type { Clock, Random } from '../../base/index.ts';
 import type { Address } from '../../net/index.ts';
 import type { Notification } from '../errors.ts';
-import { type AddressFamily, addressFamilies, cease, errorCode, messageType } from '../message/assigned-numbers.ts';
+import { type AddressFamily, cease, errorCode, messageType } from '../message/assigned-numbers.ts';
 import { ceaseWithText, hardReset } from '../message/notification.ts';
 import { encodeRouteRefresh, type RouteRefresh } from '../message/route-refresh.ts';
-import type { UpdateVerdict } from '../message/update-classifier.ts';
 import { RouteReader } from '../rib/route-reader.ts';
 import type { Routes } from '../rib/routes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
-import type { DownReason, PeerMachineConfig, RfcState } from '../session/peer-machine.ts';
+import type { DownReason, RfcState } from '../session/peer-machine.ts';
 import type { PeerEndpoint, Transport } from '../transport/transport.ts';
+import { Conditions } from './conditions.ts';
 import type { Connection } from './connection.ts';
 import { newCounters, type SessionCounters } from './counters.ts';
 import { describeDown } from './down-text.ts';
 import type { EventDetail } from './events.ts';
-import { MalformedReports } from './malformed-reports.ts';
 import type { ResolvedPeer } from './options.ts';
 import { outboundPeer } from './outbound-peer.ts';
 import { OutboundPolicy } from './outbound-policy.ts';
 import { PeerDriver } from './peer-driver.ts';
+import { ReceivedUpdates } from './received-updates.ts';
+import { RestartBit } from './restart-bit.ts';
 import { RouteSender } from './route-sender.ts';
 import type { Turns } from './turns.ts';
 
@@ -71,26 +72,23 @@ export class Session {
   readonly #host: SessionHost;
   readonly #driver: PeerDriver;
   readonly #counters: SessionCounters = newCounters();
-  readonly #malformed: MalformedReports;
+  readonly #restartBit: RestartBit;
+  readonly #conditions: Conditions;
   #established: Established | undefined;
   #mode: OutboundPolicy['mode'] = 'normal';
-  /** The R bit goes out until the routes were sent once, or the time for it is over (RFC 4724 section 3). */
-  #isRestarting: boolean;
-  readonly #startedAtMs: number;
   #isPumping = false;
   #wasConnected = false;
   #drain: Promise<void> | undefined;
-  readonly #waiting = new Set<() => void>();
 
   constructor(options: ResolvedPeer, host: SessionHost) {
     this.options = options;
     this.address = options.address;
     this.#host = host;
-    this.#isRestarting = options.machine.local.capabilities.gracefulRestart?.restarted ?? false;
-    this.#startedAtMs = host.clock.monotonicMs();
-    this.#malformed = new MalformedReports(host.clock);
+    this.#restartBit = new RestartBit(options.machine, host.clock);
+    this.#conditions = new Conditions(host.clock);
+    const received = new ReceivedUpdates(options.name, host.clock, this.#counters, (event) => host.emit(event));
     this.#driver = new PeerDriver({
-      config: () => this.#machineConfig(),
+      config: () => this.#restartBit.config,
       dial: (signal) => this.#dial(signal),
       clock: host.clock,
       random: host.random,
@@ -102,7 +100,7 @@ export class Session {
         onDown: (reason, detail) => this.#down(reason, detail),
         onFailed: (reason, detail) => this.#failed(reason, detail),
         onConnectFailed: (error) => this.#connectFailed(error),
-        onUpdate: (verdict, message) => this.#update(verdict, message),
+        onUpdate: (verdict, message) => received.take(verdict, message),
         onRouteRefresh: (refresh) => this.#refreshAsked(refresh),
         onRoom: () => this.pump(),
         onSettled: () => this.#settled(),
@@ -198,12 +196,12 @@ export class Session {
 
   /** Resolves when the session is established; at once when it is. Rejects with the signal's reason. */
   async whenEstablished(signal?: AbortSignal): Promise<void> {
-    await this.#when(() => this.#established !== undefined, signal);
+    await this.#conditions.when(() => this.#established !== undefined, signal);
   }
 
   /** Resolves when the peer was sent every route there is. Rejects with the signal's reason. */
   async whenInStep(signal?: AbortSignal): Promise<void> {
-    await this.#when(() => this.isInStep, signal);
+    await this.#conditions.when(() => this.isInStep, signal);
   }
 
   /**
@@ -243,7 +241,7 @@ export class Session {
     this.#isPumping = true;
     this.#host.turns.run((isOver) => {
       this.#isPumping = this.#pumpSlice(isOver);
-      this.#wake();
+      this.#conditions.look();
       return this.#isPumping;
     });
   }
@@ -270,7 +268,7 @@ export class Session {
   }
 
   #endOfRibSent(family: AddressFamily, sender: RouteSender): void {
-    if (sender.isEndOfRibSent) this.#isRestarting = false;
+    if (sender.isEndOfRibSent) this.#restartBit.routesSent();
     this.#host.emit({ type: 'end-of-rib', peer: this.name, family, direction: 'out' });
   }
 
@@ -286,12 +284,12 @@ export class Session {
         this.#resendAs('graceful-shutdown');
         emit({ type: 'drain', peer: this.name, step: 'graceful-shutdown' });
         // A session that ends meanwhile has nothing to wait for.
-        await this.#within(waitMs, () => !this.#established, signal);
+        await this.#conditions.within(waitMs, () => !this.#established, signal);
       }
       if (this.#established) {
         this.#resendAs('withdraw');
         emit({ type: 'drain', peer: this.name, step: 'withdrawn' });
-        await this.#within(withdrawalMs, () => this.isInStep || !this.#established, signal);
+        await this.#conditions.within(withdrawalMs, () => this.isInStep || !this.#established, signal);
       }
     } finally {
       stop();
@@ -304,56 +302,10 @@ export class Session {
     this.resend();
   }
 
-  /** Resolves when it is so, or the time is over. */
-  async #within(limitMs: number, isSo: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    const late = new AbortController();
-    const timer = this.#host.clock.setTimer(limitMs, () => late.abort());
-    const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
-    try {
-      await this.#when(isSo, either);
-    } catch {
-      signal?.throwIfAborted();
-    } finally {
-      timer.cancel();
-    }
-  }
-
-  async #when(isSo: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    signal?.throwIfAborted();
-    if (isSo()) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const check = () => {
-      if (isSo()) resolve();
-    };
-    const onAbort = () => reject(signal?.reason);
-    this.#waiting.add(check);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    try {
-      await promise;
-    } finally {
-      this.#waiting.delete(check);
-      signal?.removeEventListener('abort', onAbort);
-    }
-  }
-
-  #wake(): void {
-    for (const check of this.#waiting) check();
-  }
-
   /** Where graceful restart would hold the routes, a hard reset has them dropped (RFC 8538 section 3). */
   #stop(notification: Notification): void {
     const keeps = this.#established?.negotiated.gracefulRestart?.notification ?? false;
     this.#driver.step({ type: 'stop', notification: keeps ? hardReset(notification) : notification });
-  }
-
-  #machineConfig(): PeerMachineConfig {
-    const { machine } = this.options;
-    const restart = machine.local.capabilities.gracefulRestart;
-    if (!restart?.restarted) return machine;
-    const ageMs = this.#host.clock.monotonicMs() - this.#startedAtMs;
-    if (this.#isRestarting && ageMs <= restart.restartTimeSeconds * 1000) return machine;
-    const capabilities = { ...machine.local.capabilities, gracefulRestart: { ...restart, restarted: false } };
-    return { ...machine, local: { ...machine.local, capabilities } };
   }
 
   async #dial(signal: AbortSignal): Promise<Socket> {
@@ -391,7 +343,7 @@ export class Session {
     this.#counters.establishedSinceMs = undefined;
     const text = this.#noteError(describeDown(reason, detail));
     this.#host.emit({ type: 'down', peer: this.name, reason, text });
-    this.#wake();
+    this.#conditions.look();
   }
 
   #failed(reason: DownReason, detail: string): void {
@@ -411,25 +363,6 @@ export class Session {
     return text;
   }
 
-  #update(verdict: UpdateVerdict, message: Uint8Array): void {
-    const counters = this.#counters;
-    const { action, endOfRib } = verdict;
-    for (const family of addressFamilies) {
-      counters.prefixesIn += verdict.announced[family];
-      counters.withdrawnIn += verdict.withdrawn[family];
-    }
-    if (endOfRib) this.#host.emit({ type: 'end-of-rib', peer: this.name, family: endOfRib, direction: 'in' });
-    if (action === 'accept') return;
-    if (action === 'session-reset') counters.sessionResets += 1;
-    else if (action === 'treat-as-withdraw') counters.treatedAsWithdraw += 1;
-    else counters.attributesDiscarded += 1;
-    const unreported = this.#malformed.take();
-    if (unreported === undefined) return;
-    const copy = Uint8Array.from(message);
-    const { problems } = verdict;
-    this.#host.emit({ type: 'malformed-update', peer: this.name, action, problems, message: copy, unreported });
-  }
-
   #refreshAsked({ kind, family }: RouteRefresh): void {
     if (kind !== 'request' || !family || !this.#established) return;
     this.#host.emit({ type: 'refresh-requested', peer: this.name, family });
@@ -438,7 +371,7 @@ export class Session {
   }
 
   #settled(): void {
-    this.#wake();
+    this.#conditions.look();
     const { state } = this.#driver;
     const isIdle =
       state.phase === 'stopped' || (state.phase === 'running' && !state.dialling && state.connections.length === 0);

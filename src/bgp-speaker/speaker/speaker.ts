@@ -6,9 +6,11 @@ import type { RouteAttributes } from '../message/path-attributes.ts';
 import { Routes } from '../rib/routes.ts';
 import { resolveSessionOptions } from '../session/session-options.ts';
 import { tcpTransport } from '../transport/tcp-transport.ts';
-import type { ConnectionOptions, PeerEndpoint, PeerListener, Transport } from '../transport/transport.ts';
+import type { PeerEndpoint, Transport } from '../transport/transport.ts';
+import { DynamicPeers, newRange, type Range } from './dynamic-peers.ts';
 import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
-import { admitted, type DynamicRange, type DynamicSession, ownerOf } from './neighbours.ts';
+import { Listeners } from './listeners.ts';
+import { admitted, ownerOf } from './neighbours.ts';
 import {
   type DynamicPeerOptions,
   type PeerOptions,
@@ -31,17 +33,6 @@ export interface CloseOptions extends Pick<DrainOptions, 'waitMs' | 'text' | 'si
   mode?: 'shutdown' | 'graceful-restart' | 'drain';
 }
 
-/** A prefix whose addresses may connect. */
-interface Range extends DynamicRange {
-  readonly template: ResolvedPeer;
-  readonly options: DynamicPeerOptions;
-}
-
-interface Listener {
-  readonly address: Address;
-  readonly listener: PeerListener;
-}
-
 /**
  * A BGP speaker that announces routes (RFC 4271 and what the README lists). Received routes are checked, counted and
  * dropped. Made by `createSpeaker`.
@@ -51,10 +42,8 @@ export class BgpSpeaker {
   readonly identifier: string;
   readonly #routes = new Routes();
   readonly #sessions = new Map<string, Session>();
-  readonly #ranges = new Map<string, Range>();
-  /** Where each dynamic session came from. */
-  readonly #origins = new Map<Session, { prefix: Cidr; sinceMs: number }>();
-  readonly #listeners: Listener[] = [];
+  readonly #dynamic = new DynamicPeers();
+  readonly #listeners: Listeners;
   readonly #events: EventHub;
   readonly #transport: Transport;
   readonly #unnumbered: Unnumbered;
@@ -77,6 +66,11 @@ export class BgpSpeaker {
     this.#isComplete = options.routesComplete ?? false;
     this.#transport = options.transport ?? tcpTransport();
     this.#events = new EventHub(() => clock.nowMs());
+    this.#listeners = new Listeners(this.#transport, {
+      onConnection: (socket, from) => this.#accepted(socket, from),
+      onRefused: ({ address, port }, reason) => this.#events.emit({ type: 'refused', address, port, reason }),
+      onFailed: (address, error) => this.#events.emit({ type: 'listener-failed', address, error }),
+    });
     this.#unnumbered = new Unnumbered(options.discoverPeer, clock, random);
     this.#host = this.#hostOf(clock, random);
     this.#signal = options.signal;
@@ -94,7 +88,7 @@ export class BgpSpeaker {
 
   /** Where connections are taken, with the ports that the kernel chose. */
   get listening(): readonly { address: Address; port: number }[] {
-    return this.#listeners.map(({ address, listener }) => ({ address, port: listener.port }));
+    return this.#listeners.all;
   }
 
   /** Number of routes announced. */
@@ -116,26 +110,9 @@ export class BgpSpeaker {
   async listen(options: { address: string | Address; port?: number; interface?: string }): Promise<number> {
     this.#checkOpen();
     const address = readAddress('address', options.address) ?? Address.of(4, 0n);
-    const listener = await this.#transport.listen({
-      address,
-      ...(options.port === undefined ? {} : { port: options.port }),
-      ...(options.interface === undefined ? {} : { interface: options.interface }),
-      onConnection: (socket, from) => this.#accepted(socket, from),
-      onRefused: (from, reason) =>
-        this.#events.emit({ type: 'refused', address: from.address, port: from.port, reason }),
-      onError: (error) => this.#listenerFailed(address, error),
-    });
-    const entry = { address, listener };
-    if (this.#closing) {
-      await listener.close();
-      this.#checkOpen();
-    }
-    this.#listeners.push(entry);
-    for (const session of this.#sessions.values()) {
-      if (!session.options.dynamic) admit(entry, admitted(session), session.options.connection);
-    }
-    for (const range of this.#ranges.values()) admit(entry, range.peers, range.template.connection);
-    return listener.port;
+    const port = await this.#listeners.add(address, options.port, options.interface);
+    this.#checkOpen();
+    return port;
   }
 
   /**
@@ -147,7 +124,7 @@ export class BgpSpeaker {
     const resolved = resolvePeer(this, options);
     const session = this.#add(resolved);
     try {
-      for (const listener of this.#listeners) admit(listener, admitted(session), resolved.connection);
+      this.#listeners.admit(admitted(session), resolved.connection);
       if (!resolved.address && resolved.interface !== undefined) this.#unnumbered.watch(resolved.interface);
     } catch (thrown) {
       this.#forget(session);
@@ -160,9 +137,14 @@ export class BgpSpeaker {
   /** Ends the session with Cease/3. Resolves when its connections are gone. */
   async removePeer(session: Session): Promise<void> {
     if (this.#sessions.get(session.name) !== session) return;
+    if (session.options.dynamic) {
+      session.deconfigure();
+      await session.gone();
+      return;
+    }
     this.#forget(session);
     const { address, connection, interface: link } = session.options;
-    for (const { listener } of this.#listeners) listener.dismiss(admitted(session), connection);
+    this.#listeners.dismiss(admitted(session), connection);
     if (!address && link !== undefined) this.#unnumbered.unwatch(link);
     session.deconfigure();
     await this.#gone(session);
@@ -175,30 +157,20 @@ export class BgpSpeaker {
    */
   acceptPeers(prefix: string | Cidr, options: DynamicPeerOptions): void {
     this.#checkOpen();
-    const range = readPrefix('prefix', prefix);
-    const template = resolvePeer(this, { ...options, name: String(range), address: range.address }, true);
-    const { maximumPeers = 100 } = options;
-    if (!Number.isInteger(maximumPeers) || maximumPeers < 1 || maximumPeers > 65_535) {
-      const text = `${maximumPeers} is not a whole number from 1 to 65535`;
-      throw new BgpOptionsError([{ field: 'maximumPeers', text }]);
-    }
-    for (const listener of this.#listeners) admit(listener, range, template.connection);
-    const { interface: link } = options;
-    this.#ranges.set(rangeKey(range, link), { peers: range, interface: link, template, options, maximumPeers });
+    const range = newRange(readPrefix('prefix', prefix), options, (name, address) =>
+      resolvePeer(this, { ...options, name, address }, true),
+    );
+    this.#listeners.admit(range.peers, range.template.connection);
+    this.#dynamic.set(range);
   }
 
   /** Takes no more from a prefix, and ends the sessions that came from it. */
   async rejectPeers(prefix: string | Cidr, { interface: link }: { interface?: string } = {}): Promise<void> {
-    const key = rangeKey(readPrefix('prefix', prefix), link);
-    const range = this.#ranges.get(key);
-    if (!range) return;
-    this.#ranges.delete(key);
-    for (const { listener } of this.#listeners) listener.dismiss(range.peers, range.template.connection);
-    const sessions = [...this.#origins.keys()].filter((session) => {
-      return String(this.#origins.get(session)?.prefix) === String(range.peers) && session.options.interface === link;
-    });
-    for (const session of sessions) session.deconfigure();
-    await Promise.all(sessions.map((session) => session.gone()));
+    const ended = this.#dynamic.delete(readPrefix('prefix', prefix), link);
+    if (!ended) return;
+    this.#listeners.dismiss(ended.range.peers, ended.range.template.connection);
+    for (const session of ended.sessions) session.deconfigure();
+    await Promise.all(ended.sessions.map((session) => session.gone()));
   }
 
   /**
@@ -255,7 +227,7 @@ export class BgpSpeaker {
   async #close({ mode = 'shutdown', ...drain }: CloseOptions): Promise<void> {
     // What was announced in this very moment is still sent.
     this.#publish();
-    await Promise.all(this.#listeners.splice(0).map(({ listener }) => listener.close()));
+    await this.#listeners.close();
     const sessions = [...this.#sessions.values()];
     let failure: { reason: unknown } | undefined;
     if (mode === 'drain') {
@@ -270,7 +242,7 @@ export class BgpSpeaker {
     await Promise.all([...sessions, ...this.#leaving].map((session) => session.gone()));
     this.#unnumbered.close();
     this.#sessions.clear();
-    this.#ranges.clear();
+    this.#dynamic.clear();
     this.#events.close();
     this.#signal?.removeEventListener('abort', this.#onAbort);
     if (failure) throw failure.reason;
@@ -333,7 +305,7 @@ export class BgpSpeaker {
     const sessions = [...this.#sessions.values()];
     const configured = sessions.filter(({ options }) => !options.dynamic);
     const now = this.#host.clock.monotonicMs();
-    const owner = ownerOf(from, configured, this.#dynamicSessions(), [...this.#ranges.values()], now);
+    const owner = ownerOf(from, configured, this.#dynamic.sessions, this.#dynamic.ranges, now);
     if (this.#closing || owner.kind === 'refused') {
       socket.destroy();
       const reason = owner.kind === 'refused' ? owner.reason : 'not-admitted';
@@ -345,35 +317,20 @@ export class BgpSpeaker {
     }
   }
 
-  #dynamicSessions(): DynamicSession[] {
-    return [...this.#origins].flatMap(([session, origin]) => {
-      const { address, interface: link } = session.options;
-      if (!address) return [];
-      const isEstablished = session.state === 'Established';
-      return [{ ...origin, address, ...(link === undefined ? {} : { interface: link }), isEstablished, session }];
-    });
-  }
-
   #acceptDynamic(range: Range, socket: Socket, from: PeerEndpoint): void {
     const resolved = resolvePeer(this, { ...range.options, address: from.address }, true);
     const session = this.#add(resolved);
-    this.#origins.set(session, { prefix: range.peers, sinceMs: this.#host.clock.monotonicMs() });
+    this.#dynamic.came(session, range, this.#host.clock.monotonicMs());
     session.start();
     session.accept(socket, from);
   }
 
   #dynamicEnded(session: Session): void {
     if (this.#sessions.get(session.name) !== session) return;
-    this.#origins.delete(session);
+    this.#dynamic.left(session);
     this.#forget(session);
     void this.#gone(session);
     session.stop();
-  }
-
-  #listenerFailed(address: Address, error: Error): void {
-    const index = this.#listeners.findIndex((listener) => listener.address.equals(address));
-    if (index >= 0) this.#listeners.splice(index, 1);
-    this.#events.emit({ type: 'listener-failed', address, error });
   }
 }
 
@@ -393,12 +350,4 @@ export async function createSpeaker(options: SpeakerOptions): Promise<BgpSpeaker
     throw thrown;
   }
   return speaker;
-}
-
-function admit({ address, listener }: Listener, peers: Cidr, options: ConnectionOptions): void {
-  if (address.family === peers.family) listener.admit(peers, options);
-}
-
-function rangeKey(prefix: Cidr, link: string | undefined): string {
-  return `${prefix}%${link ?? ''}`;
 }

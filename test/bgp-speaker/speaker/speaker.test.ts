@@ -249,8 +249,12 @@ describe('peers', () => {
     await pass(1_500);
     expect(speaker.sessions.map(({ name }) => name)).toEqual(['198.51.100.2']);
     expect(transport.dialled).toEqual([]);
-    await connect(3);
+    const fourth = await connect(3);
     expect(speaker.sessions).toHaveLength(2);
+    const [, last] = speaker.sessions;
+    if (last) void speaker.removePeer(last);
+    await settle();
+    expect([fourth.notified, speaker.sessions.length]).toEqual([[6, 3], 1]);
     const rejected = speaker.rejectPeers('198.51.100.0/24');
     await settle();
     await rejected;

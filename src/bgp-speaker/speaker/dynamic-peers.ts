@@ -1,0 +1,80 @@
+import type { Address, Cidr } from '../../net/index.ts';
+import { BgpOptionsError } from '../errors.ts';
+import type { DynamicRange, DynamicSession } from './neighbours.ts';
+import type { DynamicPeerOptions, ResolvedPeer } from './options.ts';
+import type { Session } from './session.ts';
+
+/** A prefix whose addresses may connect, and what they are then. */
+export interface Range extends DynamicRange {
+  /** Checked, for the prefix itself. */
+  readonly template: ResolvedPeer;
+  readonly options: DynamicPeerOptions;
+}
+
+/** The prefixes from which peers may come without being named, and those that have come. */
+export class DynamicPeers {
+  readonly #ranges = new Map<string, Range>();
+  readonly #origins = new Map<Session, { prefix: Cidr; sinceMs: number }>();
+
+  get ranges(): readonly Range[] {
+    return [...this.#ranges.values()];
+  }
+
+  /** Those that are there. */
+  get sessions(): DynamicSession[] {
+    return [...this.#origins].flatMap(([session, origin]) => {
+      const { address, interface: link } = session.options;
+      if (!address) return [];
+      const isEstablished = session.state === 'Established';
+      return [{ ...origin, address, ...(link === undefined ? {} : { interface: link }), isEstablished, session }];
+    });
+  }
+
+  /** Replaces the range of the same prefix and interface. */
+  set(range: Range): void {
+    this.#ranges.set(keyOf(range.peers, range.interface), range);
+  }
+
+  /** The range, which is none any more, and who came from it. */
+  delete(peers: Cidr, link: string | undefined): { range: Range; sessions: readonly Session[] } | undefined {
+    const key = keyOf(peers, link);
+    const range = this.#ranges.get(key);
+    if (!range) return undefined;
+    this.#ranges.delete(key);
+    const sessions = [...this.#origins].filter(
+      ([session, { prefix }]) => keyOf(prefix, session.options.interface) === key,
+    );
+    return { range, sessions: sessions.map(([session]) => session) };
+  }
+
+  came(session: Session, range: Range, nowMs: number): void {
+    this.#origins.set(session, { prefix: range.peers, sinceMs: nowMs });
+  }
+
+  left(session: Session): void {
+    this.#origins.delete(session);
+  }
+
+  clear(): void {
+    this.#ranges.clear();
+    this.#origins.clear();
+  }
+}
+
+/** @throws BgpOptionsError */
+export function newRange(
+  peers: Cidr,
+  options: DynamicPeerOptions,
+  resolve: (name: string, address: Address) => ResolvedPeer,
+): Range {
+  const { maximumPeers = 100, interface: link } = options;
+  if (!Number.isInteger(maximumPeers) || maximumPeers < 1 || maximumPeers > 65_535) {
+    const text = `${maximumPeers} is not a whole number from 1 to 65535`;
+    throw new BgpOptionsError([{ field: 'maximumPeers', text }]);
+  }
+  return { peers, interface: link, template: resolve(String(peers), peers.address), options, maximumPeers };
+}
+
+function keyOf(peers: Cidr, link: string | undefined): string {
+  return `${peers}%${link ?? ''}`;
+}
