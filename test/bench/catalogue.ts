@@ -42,6 +42,14 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'the same with a real-time priority for the worker',
     load: async () => (await import('./bfd-soak.ts')).runRealtime,
   },
+  'bgp-to-bird-1m': {
+    what: 'BGP: session up until BIRD has 1,000,000 routes from us, beside GoBGP as the sender',
+    load: async () => (await import('./bgp-to-bird.ts')).toBird1m,
+  },
+  'bgp-resync-10k': {
+    what: 'BGP: session up again until BIRD has 10,000 routes',
+    load: async () => (await import('./bgp-to-bird.ts')).resync10k,
+  },
   'ovsdb-insert-10k': {
     what: 'OVSDB client: 10,000 rows inserted, beside ovsdb-client and python3-openvswitch',
     load: async () => (await import('./ovsdb-insert-10k.ts')).run,
