@@ -39,7 +39,7 @@ export async function writeMrt(path: string, count: number, nextHop: string): Pr
       records.writeUInt16BE(attributes.length, at + 29);
       records.set(attributes, at + 31);
     }
-    if (!out.write(records)) await new Promise((resolve) => out.once('drain', resolve));
+    if (!out.write(records)) await new Promise<void>((resolve) => out.once('drain', resolve));
   }
   out.end();
   await finished(out);

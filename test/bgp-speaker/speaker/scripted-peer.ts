@@ -12,7 +12,6 @@ const multiprotocol4 = [1, 4, 0, 1, 0, 1];
 const multiprotocol6 = [1, 4, 0, 2, 0, 1];
 export const routeRefresh = [2, 0];
 export const enhancedRefresh = [70, 0];
-export const extendedMessages = [6, 0];
 export const gracefulRestart = [64, 10, 0x40, 30, 0, 1, 1, 0x80, 0, 2, 1, 0x80];
 
 export function open(
