@@ -50,6 +50,22 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'BGP: session up again until BIRD has 10,000 routes',
     load: async () => (await import('./bgp-to-bird.ts')).resync10k,
   },
+  'bgp-announce-latency': {
+    what: 'BGP: call of announce until the bytes are at the peer',
+    load: async () => (await import('./bgp-sessions.ts')).announceLatency,
+  },
+  'bgp-sessions-1000': {
+    what: 'BGP: resident memory of a process with 1,000 sessions, its CPU time when idle',
+    load: async () => (await import('./bgp-sessions.ts')).sessions1000,
+  },
+  'bgp-memory-1m-received': {
+    what: 'BGP: memory, KEEPALIVEs and stalls while a peer dumps 1,000,000 routes, again and again',
+    load: async () => (await import('./bgp-sessions.ts')).memory1mReceived,
+  },
+  'bgp-encode': {
+    what: 'BGP: 1,000,000 IPv4 routes packed into UPDATEs',
+    load: async () => (await import('./bgp-sessions.ts')).encode,
+  },
   'ovsdb-insert-10k': {
     what: 'OVSDB client: 10,000 rows inserted, beside ovsdb-client and python3-openvswitch',
     load: async () => (await import('./ovsdb-insert-10k.ts')).run,
