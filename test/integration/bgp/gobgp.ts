@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
 import { ask, Daemon, until } from './daemon.ts';
@@ -28,6 +28,8 @@ export class GobgpPeer implements BgpPeer {
 
   async start(): Promise<void> {
     const { directory, namespace } = this.#place;
+    // One that was killed leaves it, and it cannot be bound again.
+    rmSync(join(directory, 'gobgp.sock'), { force: true });
     const path = join(directory, 'gobgp.toml');
     writeFileSync(path, gobgpConfig(this.#description));
     const args = ['-t', 'toml', '-f', path, '--log-plain', '--log-level', 'debug', '--pprof-disable'];
@@ -95,7 +97,9 @@ export class GobgpPeer implements BgpPeer {
   }
 
   async reset(neighbor: string): Promise<void> {
-    await this.#ask('neighbor', neighbor, 'reset');
+    // After its own "reset" it stays down for half a minute.
+    await this.#ask('neighbor', neighbor, 'disable');
+    await this.#ask('neighbor', neighbor, 'enable');
   }
 
   async #neighbors(): Promise<Neighbor[]> {

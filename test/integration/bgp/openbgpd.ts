@@ -99,6 +99,11 @@ export class OpenbgpdPeer implements BgpPeer {
     await this.#ask('neighbor', neighbor, 'clear', 'asked for by a test');
   }
 
+  /** It waits 30 s after a first failure, then twice as long, and so on. */
+  async hurry(neighbor: string): Promise<void> {
+    await this.#ask('neighbor', neighbor, 'up');
+  }
+
   async #neighbors(): Promise<Neighbor[]> {
     const { neighbors = [] } = JSON.parse(await this.#ask('-j', 'show', 'neighbor')) as { neighbors?: Neighbor[] };
     return neighbors;

@@ -97,6 +97,8 @@ export interface BgpPeer {
   refresh(neighbor: string): Promise<void>;
   /** Ends the session and lets it come again, with Cease. */
   reset(neighbor: string): Promise<void>;
+  /** Ends the wait of a session that it holds back after failures, where that may be long. */
+  hurry?(neighbor: string): Promise<void>;
   log(): string;
   /** Where it tells why the session ended last: its log, or its own view of the neighbour. */
   lastWords(neighbor: string): Promise<string>;
@@ -130,12 +132,12 @@ export function makePeer(kind: PeerKind, description: PeerDescription, place: Pe
 /** Waits for the session to be up. */
 export async function established(peer: BgpPeer, neighbor: string, timeoutMs = 20_000): Promise<SessionView> {
   const what = `${peer.kind}: session with ${neighbor}`;
-  return until(
-    what,
-    () => peer.session(neighbor),
-    (view) => view.established,
-    { timeoutMs },
-  );
+  const look = async () => {
+    const view = await peer.session(neighbor);
+    if (/idle/i.test(view.state)) await peer.hurry?.(neighbor);
+    return view;
+  };
+  return until(what, look, (view) => view.established, { timeoutMs });
 }
 
 /** Waits until the router has exactly these prefixes from us; gives their routes, sorted by prefix. */

@@ -1,0 +1,218 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { BgpBed, bedUnavailable, type Cable, sessionOver4 } from './bed.ts';
+import { until } from './daemon.ts';
+import { type BgpPeer, established, type PeerKind, peerKinds } from './peers.ts';
+import { SpeakerHost } from './speaker-host.ts';
+
+const unavailable = bedUnavailable(...peerKinds);
+const suite = unavailable === undefined ? describe : describe.skip;
+if (unavailable !== undefined) console.warn(`BGP restarts are not tested: ${unavailable}`);
+
+const stays = '192.0.2.1/32';
+const goes = '192.0.2.2/32';
+/** ExaBGP has no table in which it could keep routes. */
+const keepers: readonly PeerKind[] = ['bird', 'frr', 'gobgp', 'openbgpd'];
+const gracefulRestart = { restartTimeSeconds: 30, forwarding: true, notification: false };
+
+suite('failures and restarts', () => {
+  let bed: BgpBed;
+  let us: SpeakerHost;
+  let announced: readonly string[] = [stays, goes];
+  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
+
+  beforeAll(async () => {
+    bed = new BgpBed('res');
+    await Promise.all(
+      peerKinds.map(async (kind) => {
+        const cable = bed.connect(kind);
+        const [graceful, , plain] = cable.lanes;
+        const peer = bed.peer(kind, cable, {
+          sessions: [
+            sessionOver4(graceful, { gracefulRestart: { restartTimeSeconds: 30 } }),
+            sessionOver4(plain, { families: ['ipv4-unicast'], holdTimeSeconds: 3 }),
+          ],
+        });
+        peers.set(kind, { peer, cable });
+        await peer.start();
+      }),
+    );
+    us = await start(false);
+    await us.announce(announced);
+    await us.ask({ do: 'routes-complete' });
+    await allUp();
+  }, 60_000);
+
+  afterAll(async () => {
+    await bed?.close();
+  }, 60_000);
+
+  async function start(restarted: boolean): Promise<SpeakerHost> {
+    const host = await SpeakerHost.start(bed, { routesComplete: false });
+    for (const { cable } of peers.values()) {
+      const [graceful, , plain] = cable.lanes;
+      await host.addPeer4(graceful, { gracefulRestart: { ...gracefulRestart, restarted } });
+      await host.addPeer4(plain, { families: ['ipv4-unicast'], holdTimeSeconds: 3 });
+    }
+    return host;
+  }
+
+  async function allUp(): Promise<void> {
+    for (const { peer, cable } of peers.values()) {
+      for (const lane of [cable.lanes[0], cable.lanes[2]]) {
+        await established(peer, lane.ours4);
+        await us.established(lane.theirs4);
+      }
+    }
+  }
+
+  const of = (kind: PeerKind) => {
+    const found = peers.get(kind);
+    if (!found) throw new RangeError(kind);
+    return found;
+  };
+
+  /** What it has over a lane: "prefix" or "prefix stale". */
+  const over = async (kind: PeerKind, lane: 0 | 2) => {
+    const { peer, cable } = of(kind);
+    const routes = await peer.routes('ipv4-unicast');
+    const ours = routes.filter(({ nextHops }) => nextHops[0] === cable.lanes[lane].ours4);
+    return ours.map(({ prefix, stale }) => (stale ? `${prefix} stale` : prefix)).sort();
+  };
+
+  const becomes = (kind: PeerKind, lane: 0 | 2, ...wanted: string[]) => {
+    const isSo = (list: string[]) => list.join() === wanted.sort().join();
+    return until(`${kind} over lane ${lane} has ${wanted}`, () => over(kind, lane), isSo, { timeoutMs: 10_000 });
+  };
+
+  test('our death without a word: kept where graceful restart is agreed, gone where it is not', async () => {
+    for (const kind of peerKinds) await becomes(kind, 0, stays, goes);
+    await us.kill();
+    for (const kind of peerKinds) await becomes(kind, 2);
+    for (const kind of keepers) await becomes(kind, 0, `${stays} stale`, `${goes} stale`);
+    await becomes('exabgp', 0);
+  }, 60_000);
+
+  test('back with one route less: nothing is dropped before End-of-RIB, the lost one after', async () => {
+    us = await start(true);
+    await us.announce(stays);
+    announced = [stays];
+    await allUp();
+    for (const kind of keepers) {
+      const list = await over(kind, 0);
+      // FRR and GoBGP mark what was announced again at once.
+      expect([kind, list.map((word) => word.split(' ')[0])]).toEqual([kind, [stays, goes]]);
+    }
+    await us.ask({ do: 'routes-complete' });
+    for (const kind of peerKinds) {
+      await becomes(kind, 0, stays);
+      await becomes(kind, 2, stays);
+    }
+  }, 60_000);
+
+  test('a close for a restart keeps the routes, a plain close does not', async () => {
+    await us.ask({ do: 'close', options: { mode: 'graceful-restart' } });
+    for (const kind of keepers) await becomes(kind, 0, ...announced.map((prefix) => `${prefix} stale`));
+    await us.kill();
+    us = await start(true);
+    await us.announce(announced);
+    await us.ask({ do: 'routes-complete' });
+    await allUp();
+    for (const kind of peerKinds) await becomes(kind, 0, ...announced);
+    await us.ask({ do: 'close', options: { mode: 'shutdown', text: 'leaving' } });
+    for (const kind of peerKinds) {
+      await becomes(kind, 0);
+      await becomes(kind, 2);
+    }
+    await us.kill();
+    us = await start(false);
+    await us.announce(announced);
+    await us.ask({ do: 'routes-complete' });
+    await allUp();
+  }, 60_000);
+
+  test('a peer that falls silent is noticed within its hold time and a second', async () => {
+    const from = us.events.length;
+    const begun = Date.now();
+    for (const { peer } of peers.values()) peer.signal('SIGSTOP');
+    for (const { cable } of peers.values()) {
+      const name = cable.lanes[2].theirs4;
+      const { reason, atMs } = await us.event('down', (event) => event.peer === name, { from });
+      expect([name, reason]).toEqual([
+        name,
+        { kind: 'notification-sent', notification: { code: 4, subcode: 0, data: '' } },
+      ]);
+      // The last keepalive may be as young as the stop.
+      expect(atMs - begun).toBeLessThan(4000);
+    }
+    for (const { peer } of peers.values()) peer.signal('SIGCONT');
+    await allUp();
+  }, 60_000);
+
+  test('they notice when we fall silent, and we come back', async () => {
+    us.signal('SIGSTOP');
+    for (const [kind, { peer, cable }] of peers) {
+      const name = cable.lanes[2].ours4;
+      await until(
+        `${kind} misses us`,
+        () => peer.session(name),
+        (view) => !view.established,
+        { timeoutMs: 8000 },
+      );
+    }
+    us.signal('SIGCONT');
+    await allUp();
+    for (const kind of peerKinds) await becomes(kind, 2, ...announced);
+  }, 60_000);
+
+  test.each(peerKinds)(
+    '%s restarts and gets everything again',
+    async (kind) => {
+      const { peer, cable } = of(kind);
+      const from = us.events.length;
+      await peer.stop('SIGKILL');
+      for (const lane of [cable.lanes[0], cable.lanes[2]]) {
+        await us.event('down', (event) => event.peer === lane.theirs4, { from });
+      }
+      await peer.start();
+      await becomes(kind, 0, ...announced);
+      await becomes(kind, 2, ...announced);
+    },
+    60_000,
+  );
+
+  test.each(peerKinds)(
+    '%s stops in order: its Cease is told',
+    async (kind) => {
+      const { peer, cable } = of(kind);
+      const from = us.events.length;
+      await peer.stop('SIGTERM');
+      const { reason } = await us.event('down', (event) => event.peer === cable.lanes[2].theirs4, { from });
+      const hasWord = reason.kind === 'notification-received' && reason.notification.code === 6;
+      // BIRD and OpenBGPD leave with a word, GoBGP and ExaBGP not always.
+      expect([kind, hasWord || reason.kind === 'closed']).toEqual([kind, true]);
+      await peer.start();
+      await becomes(kind, 0, ...announced);
+    },
+    60_000,
+  );
+
+  test.each(peerKinds)(
+    '%s is reset by us, and resets us',
+    async (kind) => {
+      const { peer, cable } = of(kind);
+      const name = cable.lanes[2].theirs4;
+      await us.established(name);
+      let from = us.events.length;
+      await us.ask({ do: 'reset', name, text: 'once more' });
+      await us.event('down', (event) => event.peer === name && event.reason.kind === 'notification-sent', { from });
+      await us.event('established', (event) => event.peer === name, { from });
+      await becomes(kind, 2, ...announced);
+      from = us.events.length;
+      await peer.reset(cable.lanes[2].ours4);
+      await us.event('down', (event) => event.peer === name, { from });
+      await us.event('established', (event) => event.peer === name, { from });
+      await becomes(kind, 2, ...announced);
+    },
+    60_000,
+  );
+});
