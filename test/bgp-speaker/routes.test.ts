@@ -28,6 +28,8 @@ function complete({ asPath = [], nextHop = hop, ...rest }: RouteAttributes): Pat
 /** A peer that reads what the library sends, with a decoder of its own for just these messages. */
 class Peer {
   readonly table = new Map<string, number>();
+  /** Every announcement there was, as "PREFIX METRIC". */
+  readonly announced: string[] = [];
   readonly unsendable: UnsendableRoutes[] = [];
   readonly reader: RouteReader;
   messages = 0;
@@ -62,7 +64,10 @@ class Peer {
       return;
     }
     const med = bytes.subarray(27 + length).readUInt32BE(bytes.length - 27 - length - 4);
-    for (const prefix of this.#prefixes(value.subarray(5 + 16), width)) this.table.set(prefix, med);
+    for (const prefix of this.#prefixes(value.subarray(5 + 16), width)) {
+      this.table.set(prefix, med);
+      this.announced.push(`${prefix} ${med}`);
+    }
   }
 
   *#prefixes(bytes: Buffer, width: number): Generator<string> {
@@ -238,6 +243,37 @@ describe('Routes', () => {
     stuck.reader.close();
     routes.publish();
     expect([routes.size, table.size, routes.attributeSets]).toEqual([0, 0, 0]);
+  });
+
+  test('what changes while a message is on its way is sent as it is then, never as it was', () => {
+    const routes = new Routes();
+    const peer = new Peer(routes);
+    const prefix = (index: number) => Cidr.of(Address.of(4, BigInt(index)), 32);
+    for (let index = 0; index < 2000; index++) routes.announce(prefix(index), metric(1));
+    routes.publish();
+    peer.take(1);
+    expect(peer.table.size).toBeLessThan(1500);
+    routes.withdraw(prefix(1500));
+    routes.announce(prefix(1600), metric(2));
+    routes.publish();
+    peer.take();
+    expect(peer.announced.filter((text) => /^0\.0\.(5\.220|6\.64)\/32/.test(text))).toEqual(['0.0.6.64/32 2']);
+    expect(peer.table.size).toBe(1999);
+  });
+
+  test('a change taken back before it was published is as if it had never been, also for a peer that looked', () => {
+    const routes = new Routes();
+    const prefix = Cidr.parse('10.0.0.0/8');
+    routes.announce(prefix, metric(1));
+    routes.publish();
+    const peer = new Peer(routes);
+    routes.announce(prefix, metric(2));
+    peer.take();
+    expect(peer.messages).toBe(0);
+    routes.announce(prefix, metric(1));
+    routes.publish();
+    peer.take();
+    expect([...peer.table]).toEqual([['10.0.0.0/8', 1]]);
   });
 
   test('families not negotiated are not read', () => {

@@ -58,6 +58,7 @@ describe('a speaker that has closed leaves nothing that keeps the process alive'
     ['together', 'closed'],
     ['a peer that reads nothing', 'Idle'],
     ['an attempt that hangs', 'Idle'],
+    ['unnumbered', 'Connect'],
     ['a signal', 'events ended after 1'],
     ['strangers', 'sessions 0'],
   ])('%s', async (name, output) => {

@@ -75,7 +75,6 @@ export class Session {
   readonly #restartBit: RestartBit;
   readonly #conditions: Conditions;
   #established: Established | undefined;
-  #mode: OutboundPolicy['mode'] = 'normal';
   #isPumping = false;
   #wasConnected = false;
   #drain: Promise<void> | undefined;
@@ -137,7 +136,6 @@ export class Session {
 
   /** Wants the session: at first, or again after `stop`. */
   start(): void {
-    this.#mode = 'normal';
     this.#driver.step({ type: 'start' });
   }
 
@@ -297,7 +295,6 @@ export class Session {
   }
 
   #resendAs(mode: OutboundPolicy['mode']): void {
-    this.#mode = mode;
     if (this.#established) this.#established.policy.mode = mode;
     this.resend();
   }
@@ -319,7 +316,6 @@ export class Session {
   #up(connection: Connection, negotiated: Negotiated): void {
     const { routes, emit, isComplete } = this.#host;
     const policy = new OutboundPolicy(outboundPeer(this.options, this.address, connection.localAddress, negotiated));
-    policy.mode = this.#mode;
     const reader = new RouteReader({
       routes,
       families: negotiated.families,

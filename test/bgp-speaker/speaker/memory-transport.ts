@@ -95,6 +95,9 @@ export type DialAnswer = 'accept' | 'refuse' | 'hang';
 export class MemoryTransport implements Transport {
   readonly dialled: { peer: PeerEndpoint; socket: MemorySocket | undefined; signal: AbortSignal }[] = [];
   readonly listeners: ListenOptions[] = [];
+  /** "LISTENER PEERS INTERFACE" */
+  readonly admitted = new Set<string>();
+  admitFails = false;
   answer: DialAnswer = 'accept';
   onDial: ((socket: MemorySocket) => void) | undefined;
 
@@ -117,8 +120,12 @@ export class MemoryTransport implements Transport {
     this.listeners.push(options);
     return {
       port: options.port ?? 179,
-      admit: () => {},
-      dismiss: () => {},
+      admit: (peers, { interface: link = '' }) => {
+        if (this.admitFails) throw new Error('no more keys');
+        this.admitted.add(`${options.address} ${peers} ${link}`);
+      },
+      dismiss: (peers, { interface: link = '' } = {}) =>
+        void this.admitted.delete(`${options.address} ${peers} ${link}`),
       close: async () => {
         this.listeners.splice(this.listeners.indexOf(options), 1);
       },

@@ -460,6 +460,17 @@ describe('ending', () => {
     expect(next.of(2).some((bytes) => bytes.includes(Buffer.of(0xff, 0xff, 0, 0)))).toBe(false);
   });
 
+  test('a drain ends when the session does', async () => {
+    const { establish, settle } = await begin();
+    const { session, peer } = await establish();
+    const drained = session.drain({ waitMs: 60_000 });
+    await settle();
+    peer.socket.reset();
+    await settle();
+    await drained;
+    expect(session.state).toBe('Idle');
+  });
+
   test('a drain that is aborted, or whose peer takes nothing, ends all the same', async () => {
     const { speaker, establish, settle, transport, pass } = await begin();
     speaker.announce('10.0.0.0/8');

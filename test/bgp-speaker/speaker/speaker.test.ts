@@ -167,12 +167,87 @@ describe('routes', () => {
     expect(peer.changes).toEqual(['+10.0.0.0/24', '+10.9.0.0/16']);
   });
 
+  test('one object of attributes does for both families', async () => {
+    const { speaker, establish, told } = await begin();
+    const attributes = {};
+    speaker.announce('10.0.0.0/8', attributes);
+    speaker.announce('2001:db8::/32', attributes);
+    const { session, peer } = await establish({ nextHopIpv6: '2001:db8::1' });
+    expect([session.counters.prefixesOut, peer.of(2).length, told('unsendable')]).toEqual([2, 2, []]);
+  });
+
+  test('sessions that come and go leave nothing in the table', async () => {
+    const { speaker, establish, dialled, pass, settle } = await begin();
+    await establish();
+    const sizes: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      for (let index = 0; index < 500; index++) speaker.announce(`10.${round}.${index >> 8}.${index & 255}/32`);
+      await settle();
+      dialled().socket.reset();
+      await settle();
+      for (let index = 0; index < 500; index++) speaker.withdraw(`10.${round}.${index >> 8}.${index & 255}/32`);
+      await pass(61_000);
+      dialled().send(open(), keepalive);
+      await settle();
+      sizes.push(speaker.routesMemoryBytes);
+    }
+    expect(new Set(sizes).size).toBe(1);
+  });
+
   test('IPv6 routes without a next hop are told as unsendable on an IPv4 session', async () => {
     const { speaker, establish, told } = await begin();
     speaker.announce('2001:db8::/32');
     const { peer } = await establish();
     expect(peer.of(2)).toEqual([]);
     expect(told('unsendable')[0]?.text).toMatch(/no IPv6 address of ours.*nextHopIpv6/);
+  });
+});
+
+describe('listeners', () => {
+  test('each admits the peers of its family, whichever was there first', async () => {
+    const { speaker, transport, settle } = await begin();
+    const peer = speaker.addPeer({ address: '192.0.2.2', peerAs: 1 });
+    speaker.addPeer({ address: '2001:db8::2', peerAs: 1 });
+    speaker.addPeer({ address: 'fe80::2', interface: 'eth0', peerAs: 1 });
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 1 });
+    const before = [...transport.admitted].sort();
+    expect(before).toEqual(['192.0.2.1 192.0.2.2/32 ', '192.0.2.1 198.51.100.0/24 ']);
+    await speaker.listen({ address: '::', port: 1179 });
+    await speaker.listen({ address: '127.0.0.1' });
+    expect([...transport.admitted].sort()).toEqual([
+      '127.0.0.1 192.0.2.2/32 ',
+      '127.0.0.1 198.51.100.0/24 ',
+      ...before,
+      ':: 2001:db8::2/128 ',
+      ':: fe80::2/128 eth0',
+    ]);
+    const removed = speaker.removePeer(peer);
+    await settle();
+    await removed;
+    await speaker.rejectPeers('198.51.100.0/24');
+    expect([...transport.admitted].sort()).toEqual([':: 2001:db8::2/128 ', ':: fe80::2/128 eth0']);
+  });
+
+  test('a peer that cannot be admitted is not added', async () => {
+    const { speaker, transport } = await begin();
+    transport.admitFails = true;
+    expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 1 })).toThrow('no more keys');
+    expect(() => speaker.acceptPeers('192.0.2.0/24', { peerAs: 1 })).toThrow('no more keys');
+    expect([speaker.sessions, transport.dialled]).toEqual([[], []]);
+    transport.admitFails = false;
+    await speaker.listen({ address: '127.0.0.1' });
+    expect([...transport.admitted]).toEqual([]);
+    speaker.addPeer({ address: '192.0.2.2', peerAs: 1 });
+  });
+
+  test('one that fails is told and leaves the others', async () => {
+    const { speaker, transport, told, settle } = await begin();
+    await speaker.listen({ address: '127.0.0.1', port: 1179 });
+    transport.listeners[0]?.onError(new Error('eth0 is gone'));
+    await settle();
+    expect(speaker.listening.map(({ port }) => port)).toEqual([1179]);
+    expect(told('listener-failed')).toMatchObject([{ error: { message: 'eth0 is gone' } }]);
+    transport.listeners.shift();
   });
 });
 
@@ -318,6 +393,16 @@ describe('closing', () => {
     else expect(dialled().isEnded).toBe(true);
     expect(() => speaker.announce('10.0.0.0/8')).toThrow(/closed/);
     expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 1 })).toThrow(/closed/);
+  });
+
+  test('what was announced in the same moment is still sent', async () => {
+    const { speaker, establish, settle } = await begin();
+    const { peer } = await establish();
+    speaker.announce('10.0.0.0/8');
+    const closed = speaker.close();
+    await settle();
+    await closed;
+    expect([peer.changes, peer.notified]).toEqual([['+10.0.0.0/8'], [6, 2]]);
   });
 
   test('a peer that takes nothing is given a second', async () => {

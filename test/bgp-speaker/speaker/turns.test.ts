@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { ManualClock } from '../../../src/base/index.ts';
 import { Connection } from '../../../src/bgp-speaker/speaker/connection.ts';
 import { DeadlineTimer } from '../../../src/bgp-speaker/speaker/deadline-timer.ts';
+import { Dialler } from '../../../src/bgp-speaker/speaker/dialler.ts';
 import { Turns } from '../../../src/bgp-speaker/speaker/turns.ts';
 import { socketPair } from './memory-transport.ts';
 import { keepalive } from './scripted-peer.ts';
@@ -121,6 +122,36 @@ describe('Connection, closed by what it reads', () => {
     theirs.reset();
     for (let index = 0; index < 20; index++) await turn();
     expect([log.length, log.at(-1), clock.pendingTimers]).toEqual([101, 'gone', 0]);
+  });
+});
+
+describe('Dialler', () => {
+  test('an attempt given up that succeeds, or fails, all the same belongs to nobody', async () => {
+    const attempts: PromiseWithResolvers<never>[] = [];
+    const log: unknown[] = [];
+    const dialler = new Dialler({
+      dial: () => {
+        const attempt = Promise.withResolvers<never>();
+        attempts.push(attempt);
+        return attempt.promise;
+      },
+      onConnected: (socket) => log.push(socket),
+      onFailed: ({ message }) => log.push(message),
+    });
+    for (let count = 0; count < 4; count++) dialler.start();
+    const sockets = socketPair('a', 'b');
+    attempts[0]?.resolve(sockets[0] as never);
+    attempts[1]?.reject(new Error('late'));
+    attempts[3]?.resolve(sockets[1] as never);
+    await turn();
+    attempts[2]?.reject(new Error('later'));
+    await turn();
+    expect(log).toEqual([sockets[1]]);
+    expect(sockets[0].destroyed).toBe(true);
+    dialler.start();
+    attempts[4]?.reject(new Error('refused'));
+    await turn();
+    expect(log).toEqual([sockets[1], 'refused']);
   });
 });
 

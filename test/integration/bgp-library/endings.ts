@@ -73,6 +73,15 @@ const cases: Record<string, () => Promise<string>> = {
     await speaker.close();
     return session.state;
   },
+  /** Looks for a router on the loopback interface, where there is none. */
+  async unnumbered() {
+    const speaker = await speakerOf(65_001, false);
+    const session = speaker.addPeer({ interface: 'lo', peerAs: 'external' });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { state } = session;
+    await speaker.close();
+    return state;
+  },
   async 'a signal'() {
     const abort = new AbortController();
     const speaker = await createSpeaker({ localAs: 65_001, identifier: '192.0.2.1', signal: abort.signal });
