@@ -56,8 +56,9 @@ export const announceLatency: Bench = ({ samples = 1000, progress }) =>
 export const sessions1000: Bench = async ({ progress }) => {
   const count = 1000;
   const idleMs = 30_000;
+  const theirAs = 65_002;
   const us = new BenchSpeaker();
-  const them = new BenchSpeaker();
+  const them = new BenchSpeaker(theirAs);
   try {
     const port = await them.ask<number>({ do: 'listen' });
     await us.ask({ do: 'announce', from: 0, count: 100 });
@@ -70,7 +71,7 @@ export const sessions1000: Bench = async ({ progress }) => {
         address: `127.1.${host(i)}`,
         localAddress: `127.2.${host(i)}`,
         port,
-        peerAs: 65_001,
+        peerAs: theirAs,
         holdTimeSeconds: 90,
       })),
     });

@@ -6,6 +6,7 @@ import { nextHop } from './bird.ts';
 import { prefixOf } from './routes.ts';
 import type { ChildFigures, Request } from './speaker.ts';
 
+const localAs = Number(process.argv[2]);
 let speaker: BgpSpeaker | undefined;
 const attributes = { nextHop: Address.parse(nextHop) };
 const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -13,7 +14,7 @@ delay.enable();
 let cpu = process.cpuUsage();
 
 async function carryOut(request: Request): Promise<unknown> {
-  speaker ??= await createSpeaker({ localAs: 65_001, identifier: '127.0.0.2', routesComplete: true });
+  speaker ??= await createSpeaker({ localAs, identifier: `127.0.0.${localAs % 100}`, routesComplete: true });
   switch (request.do) {
     case 'listen':
       speaker.acceptPeers('127.0.0.0/8', { peerAs: 'any', maximumPeers: 2_000, multihop: 2 });

@@ -33,8 +33,9 @@ export class BenchSpeaker {
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextId = 1;
 
-  constructor() {
-    this.#child = fork(join(import.meta.dirname, 'speaker-child.ts'), {
+  /** @param asNumber its AS; the BGP identifier follows from it, so that two of different AS are two speakers */
+  constructor(asNumber = 65_001) {
+    this.#child = fork(join(import.meta.dirname, 'speaker-child.ts'), [String(asNumber)], {
       execArgv: ['--no-warnings', '--max-semi-space-size=2', '--v8-pool-size=1'],
     });
     this.#child.on('message', (word: { id: number; ok?: unknown; error?: string }) => {
@@ -48,12 +49,14 @@ export class BenchSpeaker {
     });
   }
 
+  /** Rejects after two minutes: then something is wrong, and a benchmark must not wait forever. */
   ask<Answer = void>(request: Request): Promise<Answer> {
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
     this.#child.send({ id, request });
-    return promise;
+    const timer = setTimeout(() => reject(new Error(`the speaker has not done "${request.do}" in 120 s`)), 120_000);
+    return promise.finally(() => clearTimeout(timer));
   }
 
   figures(): Promise<ChildFigures> {
