@@ -30,8 +30,9 @@ export type SpeakerEvent = { readonly atMs: number } & (
       message: Uint8Array;
       unreported: number;
     }
+  /** Once a session and family. */
   | { type: 'end-of-rib'; peer: string; family: AddressFamily; direction: 'in' | 'out' }
-  /** The peer asked for all routes of a family again. */
+  /** The peer asked for all routes of a family again. At most 10 a second and peer are told. */
   | { type: 'refresh-requested'; peer: string; family: AddressFamily }
   /** Routes that this peer goes without, because they cannot be encoded for it. */
   | {
@@ -44,8 +45,14 @@ export type SpeakerEvent = { readonly atMs: number } & (
     }
   | { type: 'bfd'; peer: string; state: 'up' | 'down' | 'admin-down' }
   | { type: 'drain'; peer: string; step: 'graceful-shutdown' | 'withdrawn' | 'ended' }
-  /** A connection that is no peer's. */
-  | { type: 'refused'; address: Address; port: number | undefined; reason: RefusalReason | 'too-many' }
+  /** A connection that is no peer's. At most 10 a second; `unreported` as above. */
+  | {
+      type: 'refused';
+      address: Address;
+      port: number | undefined;
+      reason: RefusalReason | 'too-many';
+      unreported: number;
+    }
   /** A listener ended; connections are taken by the others only. */
   | { type: 'listener-failed'; address: Address; error: Error }
   /** This reader was too slow: so many events before this one are lost to it. */

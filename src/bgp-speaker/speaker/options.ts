@@ -86,6 +86,7 @@ export interface ResolvedPeer {
   readonly address: Address | undefined;
   readonly port: number | undefined;
   readonly interface: string | undefined;
+  /** Not enumerable: it has the keys. */
   readonly connection: ConnectionOptions;
   readonly machine: PeerMachineConfig;
   readonly ownPath: readonly number[];
@@ -144,19 +145,11 @@ export function resolvePeer(
   const defaultName = address
     ? `${address}${isLinkLocal(address) ? `%${options.interface}` : ''}`
     : (options.interface ?? '');
-  return Object.freeze({
+  const resolved = {
     name: options.name ?? defaultName,
     address,
     port,
     interface: options.interface,
-    connection: Object.freeze({
-      ...(localAddress ? { localAddress } : {}),
-      ...(options.interface === undefined ? {} : { interface: options.interface }),
-      ...(options.password === undefined ? {} : { password: options.password }),
-      ...(options.authenticationKeys === undefined ? {} : { authenticationKeys: options.authenticationKeys }),
-      ...(options.ttlSecurityHops === undefined ? { multihop } : { ttlSecurityHops: options.ttlSecurityHops }),
-      ...(options.userTimeoutMs === undefined ? {} : { userTimeoutMs: options.userTimeoutMs }),
-    }),
     machine: dynamic ? { ...machine, passive: true } : machine,
     ownPath: localAs && !localAs.replaceAs ? [asNumber, speaker.localAs] : [asNumber],
     exportRoute: options.exportRoute,
@@ -165,7 +158,22 @@ export function resolvePeer(
     shutdownText,
     disabled: options.disabled ?? false,
     dynamic,
+  };
+  const connection: ConnectionOptions = Object.freeze({
+    ...(localAddress ? { localAddress } : {}),
+    ...(options.interface === undefined ? {} : { interface: options.interface }),
+    ...(options.password === undefined ? {} : { password: options.password }),
+    ...(options.authenticationKeys === undefined ? {} : { authenticationKeys: options.authenticationKeys }),
+    ...(options.ttlSecurityHops === undefined ? { multihop } : { ttlSecurityHops: options.ttlSecurityHops }),
+    ...(options.userTimeoutMs === undefined ? {} : { userTimeoutMs: options.userTimeoutMs }),
   });
+  // Not shown with the rest: it has the keys.
+  const hidden = { enumerable: false, value: connection };
+  return Object.freeze(
+    Object.defineProperty(resolved, 'connection', hidden) as typeof resolved & {
+      connection: ConnectionOptions;
+    },
+  );
 }
 
 /** @throws BgpOptionsError */

@@ -1,27 +1,29 @@
 import type { Clock } from '../../base/index.ts';
-import { addressFamilies } from '../message/assigned-numbers.ts';
+import { type AddressFamily, addressFamilies } from '../message/assigned-numbers.ts';
 import type { UpdateVerdict } from '../message/update-classifier.ts';
+import { Allowance } from './allowance.ts';
 import type { SessionCounters } from './counters.ts';
 import type { EventDetail } from './events.ts';
-
-/** Reports of malformed UPDATEs a second and peer. */
-const mostASecond = 10;
 
 /** What becomes of the routes of a peer: they are counted, and reported where they are malformed. */
 export class ReceivedUpdates {
   readonly #peer: string;
-  readonly #clock: Clock;
+  readonly #allowance: Allowance;
   readonly #counters: SessionCounters;
   readonly #emit: (event: EventDetail) => void;
-  #secondStartMs = Number.NEGATIVE_INFINITY;
-  #inSecond = 0;
-  #unreported = 0;
+  /** Families whose End-of-RIB was reported on this session. */
+  readonly #ended = new Set<AddressFamily>();
 
   constructor(peer: string, clock: Clock, counters: SessionCounters, emit: (event: EventDetail) => void) {
     this.#peer = peer;
-    this.#clock = clock;
+    this.#allowance = new Allowance(clock);
     this.#counters = counters;
     this.#emit = emit;
+  }
+
+  /** A session begins: what the last one ended is open again. */
+  begin(): void {
+    this.#ended.clear();
   }
 
   /** @param message all of it, good until this returns */
@@ -32,31 +34,17 @@ export class ReceivedUpdates {
       counters.prefixesIn += verdict.announced[family];
       counters.withdrawnIn += verdict.withdrawn[family];
     }
-    if (endOfRib) this.#emit({ type: 'end-of-rib', peer: this.#peer, family: endOfRib, direction: 'in' });
+    if (endOfRib && !this.#ended.has(endOfRib)) {
+      this.#ended.add(endOfRib);
+      this.#emit({ type: 'end-of-rib', peer: this.#peer, family: endOfRib, direction: 'in' });
+    }
     if (action === 'accept') return;
     if (action === 'session-reset') counters.sessionResets += 1;
     else if (action === 'treat-as-withdraw') counters.treatedAsWithdraw += 1;
     else counters.attributesDiscarded += 1;
-    const unreported = this.#admit();
+    const unreported = this.#allowance.take();
     if (unreported === undefined) return;
     const copy = Uint8Array.from(message);
     this.#emit({ type: 'malformed-update', peer: this.#peer, action, problems, message: copy, unreported });
-  }
-
-  /** How many reports were left out before this one, or undefined when this one is left out too. */
-  #admit(): number | undefined {
-    const now = this.#clock.monotonicMs();
-    if (now - this.#secondStartMs >= 1000) {
-      this.#secondStartMs = now;
-      this.#inSecond = 0;
-    }
-    if (this.#inSecond >= mostASecond) {
-      this.#unreported += 1;
-      return undefined;
-    }
-    this.#inSecond += 1;
-    const before = this.#unreported;
-    this.#unreported = 0;
-    return before;
   }
 }

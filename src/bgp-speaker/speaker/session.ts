@@ -10,6 +10,7 @@ import type { Routes } from '../rib/routes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
 import type { DownReason, RfcState } from '../session/peer-machine.ts';
 import type { PeerEndpoint, Transport } from '../transport/transport.ts';
+import { Allowance } from './allowance.ts';
 import { Conditions } from './conditions.ts';
 import type { Connection } from './connection.ts';
 import { newCounters, type SessionCounters } from './counters.ts';
@@ -74,6 +75,8 @@ export class Session {
   readonly #counters: SessionCounters = newCounters();
   readonly #restartBit: RestartBit;
   readonly #conditions: Conditions;
+  readonly #received: ReceivedUpdates;
+  readonly #refreshReports: Allowance;
   #established: Established | undefined;
   #isPumping = false;
   #wasConnected = false;
@@ -85,7 +88,8 @@ export class Session {
     this.#host = host;
     this.#restartBit = new RestartBit(options.machine, host.clock);
     this.#conditions = new Conditions(host.clock);
-    const received = new ReceivedUpdates(options.name, host.clock, this.#counters, (event) => host.emit(event));
+    this.#refreshReports = new Allowance(host.clock);
+    this.#received = new ReceivedUpdates(options.name, host.clock, this.#counters, (event) => host.emit(event));
     this.#driver = new PeerDriver({
       config: () => this.#restartBit.config,
       dial: (signal) => this.#dial(signal),
@@ -99,7 +103,7 @@ export class Session {
         onDown: (reason, detail) => this.#down(reason, detail),
         onFailed: (reason, detail) => this.#failed(reason, detail),
         onConnectFailed: (error) => this.#connectFailed(error),
-        onUpdate: (verdict, message) => received.take(verdict, message),
+        onUpdate: (verdict, message) => this.#received.take(verdict, message),
         onRouteRefresh: (refresh) => this.#refreshAsked(refresh),
         onRoom: () => this.pump(),
         onSettled: () => this.#settled(),
@@ -109,6 +113,11 @@ export class Session {
 
   get name(): string {
     return this.options.name;
+  }
+
+  /** For logs: what it is and how it is, without keys. */
+  toJSON(): { name: string; address: string | undefined; state: RfcState; counters: SessionCounters } {
+    return { name: this.name, address: this.address?.toString(), state: this.state, counters: this.counters };
   }
 
   /** RFC 4271 section 8.2.2. */
@@ -325,6 +334,7 @@ export class Session {
     });
     const sender = new RouteSender({ reader, enhancedRefresh: negotiated.enhancedRouteRefresh, isComplete });
     this.#established = { connection, negotiated, policy, sender };
+    this.#received.begin();
     this.#counters.established += 1;
     this.#counters.establishedSinceMs = this.#host.clock.nowMs();
     emit({ type: 'established', peer: this.name, negotiated });
@@ -361,7 +371,9 @@ export class Session {
 
   #refreshAsked({ kind, family }: RouteRefresh): void {
     if (kind !== 'request' || !family || !this.#established) return;
-    this.#host.emit({ type: 'refresh-requested', peer: this.name, family });
+    if (this.#refreshReports.take() !== undefined) {
+      this.#host.emit({ type: 'refresh-requested', peer: this.name, family });
+    }
     this.#established.sender.refresh(family);
     this.pump();
   }

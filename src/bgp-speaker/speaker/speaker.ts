@@ -6,7 +6,8 @@ import type { RouteAttributes } from '../message/path-attributes.ts';
 import { Routes } from '../rib/routes.ts';
 import { resolveSessionOptions } from '../session/session-options.ts';
 import { tcpTransport } from '../transport/tcp-transport.ts';
-import type { PeerEndpoint, Transport } from '../transport/transport.ts';
+import type { PeerEndpoint, RefusalReason, Transport } from '../transport/transport.ts';
+import { Allowance } from './allowance.ts';
 import { DynamicPeers, newRange, type Range } from './dynamic-peers.ts';
 import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
 import { Listeners } from './listeners.ts';
@@ -44,6 +45,7 @@ export class BgpSpeaker {
   readonly #sessions = new Map<string, Session>();
   readonly #dynamic = new DynamicPeers();
   readonly #listeners: Listeners;
+  readonly #refusals: Allowance;
   readonly #events: EventHub;
   readonly #transport: Transport;
   readonly #unnumbered: Unnumbered;
@@ -66,9 +68,10 @@ export class BgpSpeaker {
     this.#isComplete = options.routesComplete ?? false;
     this.#transport = options.transport ?? tcpTransport();
     this.#events = new EventHub(() => clock.nowMs());
+    this.#refusals = new Allowance(clock);
     this.#listeners = new Listeners(this.#transport, {
       onConnection: (socket, from) => this.#accepted(socket, from),
-      onRefused: ({ address, port }, reason) => this.#events.emit({ type: 'refused', address, port, reason }),
+      onRefused: (from, reason) => this.#refused(from, reason),
       onFailed: (address, error) => this.#events.emit({ type: 'listener-failed', address, error }),
     });
     this.#unnumbered = new Unnumbered(options.discoverPeer, clock, random);
@@ -225,8 +228,6 @@ export class BgpSpeaker {
   }
 
   async #close({ mode = 'shutdown', ...drain }: CloseOptions): Promise<void> {
-    // What was announced in this very moment is still sent.
-    this.#publish();
     await this.#listeners.close();
     const sessions = [...this.#sessions.values()];
     let failure: { reason: unknown } | undefined;
@@ -309,12 +310,17 @@ export class BgpSpeaker {
     if (this.#closing || owner.kind === 'refused') {
       socket.destroy();
       const reason = owner.kind === 'refused' ? owner.reason : 'not-admitted';
-      this.#events.emit({ type: 'refused', address: from.address, port: from.port, reason });
+      this.#refused(from, reason);
     } else if (owner.kind === 'session') owner.session.accept(socket, from);
     else {
       owner.evict?.giveWay();
       this.#acceptDynamic(owner.range, socket, from);
     }
+  }
+
+  #refused({ address, port }: PeerEndpoint, reason: RefusalReason | 'too-many'): void {
+    const unreported = this.#refusals.take();
+    if (unreported !== undefined) this.#events.emit({ type: 'refused', address, port, reason, unreported });
   }
 
   #acceptDynamic(range: Range, socket: Socket, from: PeerEndpoint): void {

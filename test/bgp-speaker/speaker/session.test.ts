@@ -249,6 +249,18 @@ describe('staying up', () => {
     expect(session.counters.treatedAsWithdraw).toBe(51);
   });
 
+  test('a peer that floods End-of-RIB and ROUTE-REFRESH does not drown other events', async () => {
+    const { establish, settle, told, events, speaker } = await begin();
+    speaker.announce('10.0.0.0/8');
+    const { session, peer } = await establish({}, open(65002, { capabilities: [routeRefresh] }));
+    const before = events.length;
+    for (let count = 0; count < 500; count++) peer.send(endOfRib4, refreshRequest());
+    await settle();
+    expect(session.counters.messagesIn).toMatchObject({ update: 500, routeRefresh: 500 });
+    expect([told('end-of-rib').length, told('refresh-requested').length]).toEqual([1, 10]);
+    expect(events.length - before).toBe(11);
+  });
+
   test('ROUTE-REFRESH: the routes again; with RFC 7313 between BoRR and EoRR', async () => {
     const { speaker, establish, settle } = await begin({ routesComplete: true });
     speaker.announce('10.0.0.0/8');

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { PeerOptions, RouteAttributes, SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
 import { Address } from '../../../src/net/index.ts';
@@ -273,6 +274,25 @@ describe('peers', () => {
     expect(speaker.sessions).toEqual([]);
     speaker.addPeer({ address: '192.0.2.2', peerAs: 1 });
     expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 2 })).toThrow(/name: there is a peer/);
+  });
+
+  test('strangers that knock on and on are told ten times a second', async () => {
+    const { transport, settle, told, pass } = await begin();
+    for (let count = 0; count < 25; count++) transport.connect('203.0.113.5');
+    await pass(1_000);
+    transport.connect('203.0.113.5');
+    await settle();
+    expect(told('refused').map(({ unreported }) => unreported)).toEqual([...Array.from({ length: 10 }, () => 0), 15]);
+  });
+
+  test('keys are not shown with the rest of a session', async () => {
+    const { speaker } = await begin();
+    const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 1, password: 'sesame', passive: true });
+    expect(
+      `${JSON.stringify(session)} ${JSON.stringify(session.options)} ${inspect(session, { depth: 9 })}`,
+    ).not.toContain('sesame');
+    expect(JSON.parse(JSON.stringify(session))).toMatchObject({ name: '192.0.2.2', state: 'Active' });
+    expect(session.options.connection).toEqual({ password: 'sesame', multihop: 1 });
   });
 
   test('a removed peer is told Cease/3, and refused from then on', async () => {
