@@ -66,6 +66,10 @@ export const benches: Record<string, { what: string; load(): Promise<Bench> }> =
     what: 'BGP: 1,000,000 IPv4 routes packed into UPDATEs',
     load: async () => (await import('./bgp-sessions.ts')).encode,
   },
+  'bgp-fuzz': {
+    what: 'BGP: 5,000,000 mutated messages through the decoders; fails on a crash, a hang or memory that grows',
+    load: async () => (await import('./bgp-fuzz.ts')).run,
+  },
   'ovsdb-insert-10k': {
     what: 'OVSDB client: 10,000 rows inserted, beside ovsdb-client and python3-openvswitch',
     load: async () => (await import('./ovsdb-insert-10k.ts')).run,
