@@ -231,6 +231,7 @@ describe('decodeOpen', () => {
       [5, 6, 0, 1, 0, 4, 0, 2],
     );
     expect(result).toEqual({
+      otherFamilies: true,
       ...noCapabilities,
       routeRefresh: true,
       gracefulRestart: { restarted: false, notification: false, restartTimeSeconds: 1, families: [] },

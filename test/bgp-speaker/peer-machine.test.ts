@@ -428,6 +428,11 @@ describe('an OPEN that does not fit', () => {
   test.each<[string, OpenMessage, string]>([
     ['another AS', open(65003, '10.0.0.4'), '2/2'],
     ['no family in common', open(65002, '10.0.0.4', { families: ['ipv6-unicast'] }), '2/7 1 4 0 1 0 1'],
+    [
+      'only families that we do not speak',
+      open(65002, '10.0.0.4', { families: [], otherFamilies: true }),
+      '2/7 1 4 0 1 0 1',
+    ],
   ])('%s', (_, message, expected) => {
     expect(play([start, ours, opened(1, message)]).last).toContain(`1!${expected}`);
   });

@@ -34,6 +34,8 @@ export interface LongLivedFamily {
 export interface Capabilities {
   /** RFC 4760. Empty means: none announced, so IPv4 unicast only. Sorted, without duplicates. */
   families: readonly AddressFamily[];
+  /** Families announced that this library does not speak; never sent. With them alone, IPv4 unicast is not meant. */
+  otherFamilies?: boolean;
   /** RFC 2918. */
   routeRefresh: boolean;
   /** RFC 7313. */
@@ -138,6 +140,7 @@ function decodeCapability(code: number, value: Uint8Array, result: Mutable<Capab
       check(code, value.length === 4);
       const family = familyOf(readUint16(value, 0), value[3] ?? 0);
       if (family) result.families = sorted([...result.families, family]);
+      else result.otherFamilies = true;
       break;
     }
     case capabilityCode.routeRefresh:

@@ -88,10 +88,9 @@ export function negotiate(local: OpenMessage, peer: OpenMessage, expected: Expec
 }
 
 /** Without the multiprotocol capability a speaker speaks IPv4 unicast (RFC 4760 section 8). */
-function familiesOf({ capabilities }: OpenMessage): readonly AddressFamily[] {
-  return capabilities.families.length > 0
-    ? addressFamilies.filter((family) => capabilities.families.includes(family))
-    : ['ipv4-unicast'];
+function familiesOf({ capabilities: { families, otherFamilies = false } }: OpenMessage): readonly AddressFamily[] {
+  if (families.length === 0) return otherFamilies ? [] : ['ipv4-unicast'];
+  return addressFamilies.filter((family) => families.includes(family));
 }
 
 /**
