@@ -111,7 +111,8 @@ async function fromGobgp(bird: BenchBird): Promise<Sent> {
     for (;;) {
       const [, paths] = /Path: (\d+)/.exec(await gobgp(target, 'global', 'rib', 'summary')) ?? [];
       if (Number(paths) >= ROUTES) break;
-      await sleep(500);
+      // Each question costs GoBGP a walk over its table.
+      await sleep(5_000);
     }
     // The neighbour comes when the table is full, as with us.
     writeFileSync(
