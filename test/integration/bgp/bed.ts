@@ -87,6 +87,42 @@ export class BgpBed {
     return cable;
   }
 
+  /** A host behind another: each side's addresses are as with `connect`, but a router lies between. */
+  connectBehind(router: Cable, host: string): Cable {
+    const number = ++this.#cables;
+    const far = (index: number) => `10.64.${number}.${index * 10 + 2}`;
+    const lane = (own: Lane, index: number): Lane => ({
+      ...own,
+      theirs4: far(index),
+      theirs6: `fd64:${number}::${index * 10 + 2}`,
+    });
+    const [a, b, c, d, e, f] = router.lanes;
+    const lanes = [lane(a, 0), lane(b, 1), lane(c, 2), lane(d, 3), lane(e, 4), lane(f, 5)] as const;
+    this.#addHost(host);
+    this.namespaces.cable(router.host, `to-${host}`, host, 'eth0');
+    this.namespaces.sysctl(router.host, { 'net/ipv4/ip_forward': '1', 'net/ipv6/conf/all/forwarding': '1' });
+    this.namespaces.ip(
+      router.host,
+      `address add 10.64.${number}.1/24 dev to-${host}`,
+      `address add fd64:${number}::1/64 dev to-${host} nodad`,
+    );
+    this.namespaces.ip(
+      host,
+      ...lanes.flatMap(({ theirs4, theirs6 }) => [
+        `address add ${theirs4}/24 dev eth0`,
+        `address add ${theirs6}/64 dev eth0 nodad`,
+      ]),
+      `route add default via 10.64.${number}.1`,
+      `route add default via fd64:${number}::1`,
+    );
+    this.namespaces.ip(
+      'us',
+      `route add 10.64.${number}.0/24 via ${router.theirs4}`,
+      `route add fd64:${number}::/64 via ${router.theirs6}`,
+    );
+    return { ...lanes[0], host, interface: router.interface, lanes };
+  }
+
   /** Pulls a cable out, or puts it back: nothing is told to either side's sockets. */
   cut(cable: Cable, isCut: boolean): void {
     // A rule, for a link that is down takes its routes and addresses with it.

@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { BgpBed, bedUnavailable, type Cable, sessionOver4, sessionOver6 } from './bed.ts';
+import { type BgpPeer, established, type PeerKind, peerKinds } from './peers.ts';
+import { SpeakerHost } from './speaker-host.ts';
+
+const unavailable = bedUnavailable(...peerKinds);
+const suite = unavailable === undefined ? describe : describe.skip;
+if (unavailable !== undefined) console.warn(`multihop BGP is not tested: ${unavailable}`);
+
+/** OpenBGPD and Debian's ExaBGP know GTSM for neighbours on the link only. */
+const knowsHops = (kind: PeerKind) => kind === 'bird' || kind === 'frr' || kind === 'gobgp';
+
+suite('through a router', () => {
+  let bed: BgpBed;
+  let us: SpeakerHost;
+  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
+
+  beforeAll(async () => {
+    bed = new BgpBed('mul');
+    us = await SpeakerHost.start(bed);
+    await us.announce('192.0.2.1/32');
+    const router = bed.connect('router');
+    await Promise.all(
+      peerKinds.map(async (kind) => {
+        const cable = bed.connectBehind(router, kind);
+        const [plain, two, one, direct] = cable.lanes;
+        const peer = bed.peer(kind, cable, {
+          sessions: [
+            sessionOver4(plain, { multihop: 2 }),
+            sessionOver6(plain, { multihop: 2 }),
+            ...(knowsHops(kind) ? [sessionOver4(two, { ttlSecurityHops: 2 })] : []),
+            ...(kind === 'bird' ? [sessionOver4(one, { ttlSecurityHops: 2 })] : []),
+            sessionOver4(direct, { multihop: 5 }),
+          ],
+        });
+        peers.set(kind, { peer, cable });
+        await us.addPeer4(plain, { multihop: 2 });
+        await us.addPeer6(plain, { multihop: 2 });
+        if (knowsHops(kind)) await us.addPeer4(two, { ttlSecurityHops: 2 });
+        // Two hops away, where one is allowed.
+        if (kind === 'bird') await us.addPeer4(one, { ttlSecurityHops: 1 });
+        // An external peer without multihop is spoken to with TTL 1.
+        await us.addPeer4(direct);
+        await peer.start();
+      }),
+    );
+  }, 60_000);
+
+  afterAll(async () => {
+    await bed?.close();
+  }, 60_000);
+
+  const of = (kind: PeerKind) => {
+    const found = peers.get(kind);
+    if (!found) throw new RangeError(kind);
+    return found;
+  };
+
+  describe.each(peerKinds)('with %s', (kind) => {
+    test('multihop over IPv4 and IPv6', async () => {
+      const { peer, cable } = of(kind);
+      await established(peer, cable.lanes[0].ours4);
+      await established(peer, cable.lanes[0].ours6);
+    }, 30_000);
+
+    (knowsHops(kind) ? test : test.skip)(
+      'GTSM for two hops',
+      async () => {
+        const { peer, cable } = of(kind);
+        await established(peer, cable.lanes[1].ours4);
+      },
+      30_000,
+    );
+
+    test('not with TTL 1', async () => {
+      const { peer, cable } = of(kind);
+      const [, , , direct] = cable.lanes;
+      expect((await peer.session(direct.ours4)).established).toBe(false);
+      // Its OPEN may have come on a connection that it made; our answer does not get past the router.
+      const { state, counters } = await us.session(direct.theirs4);
+      expect([state, counters.established]).not.toEqual(['Established', 1]);
+    }, 30_000);
+  });
+
+  test('GTSM for one hop keeps a peer out that is two away', async () => {
+    const { peer, cable } = of('bird');
+    const [, , one] = cable.lanes;
+    expect((await peer.session(one.ours4)).established).toBe(false);
+    expect((await us.session(one.theirs4)).counters.messagesIn.open).toBe(0);
+  });
+});
