@@ -91,7 +91,8 @@ suite('a session comes up', () => {
       const [, , , wrong] = cable.lanes;
       expect((await peer.session(wrong.ours4)).established).toBe(false);
       const { counters, state } = await us.session(wrong.theirs4);
-      expect({ state, opened: counters.messagesIn.open }).toEqual({ state: 'Connect', opened: 0 });
+      expect(state).toMatch(/Connect|Active|Idle/);
+      expect(counters.messagesIn.open).toBe(0);
     }, 30_000);
 
     (speaksGtsm(kind) ? test : test.skip)(
