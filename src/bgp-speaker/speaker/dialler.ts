@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 
 export interface DiallerOptions {
+  /** Runs it now, or when it is its turn: a thousand peers are not dialled in one go. */
+  soon(run: () => void): void;
   /** @throws when the signal aborts, among other reasons */
   dial(signal: AbortSignal): Promise<Socket>;
   onConnected(socket: Socket): void;
@@ -21,6 +23,12 @@ export class Dialler {
     this.cancel();
     const attempt = new AbortController();
     this.#attempt = attempt;
+    this.#options.soon(() => {
+      if (this.#attempt === attempt) this.#dial(attempt);
+    });
+  }
+
+  #dial(attempt: AbortController): void {
     this.#options.dial(attempt.signal).then(
       (socket) => {
         if (this.#attempt !== attempt) {

@@ -65,6 +65,11 @@ export class PeerDriver {
   constructor(options: DriverOptions) {
     this.#options = options;
     this.#dialler = new Dialler({
+      soon: (run) =>
+        options.turns.run(() => {
+          run();
+          return false;
+        }),
       dial: options.dial,
       onConnected: (socket) => this.step({ type: 'connected', connection: this.#adopt(socket), initiator: 'us' }),
       onFailed: (error) => {

@@ -130,6 +130,7 @@ describe('Dialler', () => {
     const attempts: PromiseWithResolvers<never>[] = [];
     const log: unknown[] = [];
     const dialler = new Dialler({
+      soon: (run) => run(),
       dial: () => {
         const attempt = Promise.withResolvers<never>();
         attempts.push(attempt);
@@ -152,6 +153,28 @@ describe('Dialler', () => {
     attempts[4]?.reject(new Error('refused'));
     await turn();
     expect(log).toEqual([sockets[1], 'refused']);
+  });
+});
+
+describe('Dialler, waiting for its turn', () => {
+  test('dials only when nobody has cancelled meanwhile', () => {
+    const waiting: (() => void)[] = [];
+    let dialled = 0;
+    const dialler = new Dialler({
+      soon: (run) => waiting.push(run),
+      dial: () => {
+        dialled += 1;
+        return new Promise(() => {});
+      },
+      onConnected: () => {},
+      onFailed: () => {},
+    });
+    dialler.start();
+    dialler.cancel();
+    dialler.start();
+    dialler.start();
+    for (const run of waiting) run();
+    expect([waiting.length, dialled]).toEqual([3, 1]);
   });
 });
 
