@@ -1,6 +1,6 @@
 import { Backoff, type Clock, describeError, type Logger, type Timer } from '../base/index.ts';
 import { buildConfig, type Config } from '../config/index.ts';
-import { Allocator, type Decision, type PoolUsage } from '../ipam/index.ts';
+import { Allocator, type PoolUsage } from '../ipam/index.ts';
 import {
   allSynced,
   type KubeClient,
@@ -12,7 +12,7 @@ import {
   WorkQueue,
 } from '../kube/index.ts';
 import type { Address } from '../net/index.ts';
-import { ingressOf, isOurs, type ServiceClass } from '../service/index.ts';
+import { isOurs, type ServiceClass } from '../service/index.ts';
 import { type ControllerCaches, projectService } from './controller-caches.ts';
 import { LatestObjects } from './latest-objects.ts';
 import { NorthboundFeed } from './northbound-feed.ts';
@@ -20,7 +20,7 @@ import type { NorthboundPort } from './northbound-port.ts';
 import { ObjectStatusWriter } from './object-status-writer.ts';
 import { foreignAddressesOf } from './ovn-services.ts';
 import { ProgrammingWatch } from './programming-watch.ts';
-import type { Announcement, Programming } from './service-changes.ts';
+import type { Announcement } from './service-changes.ts';
 import { ServiceReconciler } from './service-reconciler.ts';
 
 export interface LeaderTermOptions {
@@ -40,7 +40,7 @@ export interface LeaderTermOptions {
   workers?: number;
 }
 
-/** Conditions follow what the writer says within this time, ms; new addresses do not wait for it. */
+/** Conditions follow what the writer says within this time, ms; addresses held back do not wait for it. */
 const reviewMs = 500;
 
 /** What the leader knows, for metrics. */
@@ -83,7 +83,6 @@ export class LeaderTerm {
     this.#programming = new ProgrammingWatch({
       port: northbound,
       isPending: (key) => this.#feed.isPending(key),
-      clock,
     });
     this.#statuses = new ObjectStatusWriter({
       client,
@@ -102,7 +101,8 @@ export class LeaderTerm {
       clock,
       guard,
       announce: (service, announcement) => announce(referenceTo(resources.services, service), announcement),
-      programming: (service, decision, signal) => this.#judge(service, decision, signal),
+      handOver: (key) => this.#feed.touch(key),
+      programming: (key, service) => this.#programming.now(key, service),
       onChange: (change) => this.#onChange(change),
     });
   }
@@ -127,7 +127,7 @@ export class LeaderTerm {
       }),
       caches.pools.subscribe(() => this.#scheduleConfig()),
       caches.advertisements.subscribe(() => this.#scheduleConfig()),
-      northbound.subscribe(() => this.#scheduleReview()),
+      northbound.subscribe(() => this.#onNorthbound()),
     ];
     try {
       // The cache may lag behind what the last leader wrote; a list does not.
@@ -203,17 +203,13 @@ export class LeaderTerm {
     return carriesForeign ? foreignAddressesOf(service) : [];
   }
 
-  #judge(service: Service, decision: Decision, signal: AbortSignal): Promise<Programming> {
-    if (decision.addresses.length === 0) return Promise.resolve({ kind: 'unused' });
-    const { namespace, name } = service.metadata;
-    const key = `${namespace}/${name}`;
-    const shown = ingressOf(service);
-    const isNew = decision.addresses.some(({ address }) => !shown.some((other) => other.equals(address)));
-    if (isNew) this.#feed.touch(key);
-    return this.#programming.judge(key, service, isNew, signal);
-  }
-
-  #scheduleReview(): void {
+  /** The writer has done something: what was held back for it is published, and conditions are looked over soon. */
+  #onNorthbound(): void {
+    for (const key of this.#reconciler.heldBack) {
+      const service = this.#services.get(key);
+      const programming = service && this.#programming.now(key, service);
+      if (!programming || programming.kind === 'unused' || programming.settling !== true) this.#queue.add(key);
+    }
     this.#review ??= this.#options.clock.setTimer(reviewMs, () => {
       this.#review = undefined;
       this.#reviewProgramming();

@@ -34,8 +34,14 @@ export interface Announcement {
   note: string;
 }
 
-/** What to do with the condition that says whether OVN carries the Service. */
-export type Programming = { kind: 'unknown' } | { kind: 'unused' } | { kind: 'known'; condition: DesiredCondition };
+/**
+ * What to do with the condition that says whether OVN carries the Service. `settling`: the writer works and has the
+ * Service before it, so that the answer is expected in a moment.
+ */
+export type Programming =
+  | { kind: 'unknown'; settling: boolean }
+  | { kind: 'unused' }
+  | { kind: 'known'; condition: DesiredCondition; settling?: boolean };
 
 const [poolAnnotation] = allocatedFromPoolAnnotations;
 

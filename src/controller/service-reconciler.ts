@@ -35,12 +35,19 @@ export interface ServiceReconcilerOptions {
   guard(): void;
   /** Tells people; must not block or throw. */
   announce(service: Service, announcement: Announcement): void;
-  /** Whether OVN carries the addresses the allocator has for the Service; may wait a moment for the answer. */
-  programming(service: Service, decision: Decision, signal: AbortSignal): Promise<Programming>;
+  /** Has OVN carry the addresses that the allocator has for the Service now. */
+  handOver(key: string): void;
+  /** Whether OVN carries them. */
+  programming(key: string, service: Service): Programming;
   /** Addresses became free, or a Service's share changed. */
   onChange(change: { freed: readonly Address[] }): void;
 }
 
+/**
+ * Longest time a new address waits for OVN to carry it before it is published all the same, ms: longer than the writer
+ * takes for a burst of a thousand Services, shorter than people wait.
+ */
+const patienceMs = 2_000;
 /** Longest time for one request, so that a write never outlives the lease it was made under. */
 const requestTimeoutMs = 8_000;
 
@@ -57,6 +64,8 @@ export class ServiceReconciler {
   readonly #uids = new Map<string, string>();
   /** Services that a changed pool or a freed address may help, those that wait longest first. */
   readonly #waiting = new Set<string>();
+  /** Services with new addresses that are not published yet, because OVN does not carry them yet. */
+  readonly #heldBack = new Map<string, { addresses: string; sinceMs: number }>();
 
   constructor(options: ServiceReconcilerOptions) {
     this.#options = options;
@@ -69,6 +78,11 @@ export class ServiceReconciler {
 
   get waitingCount(): number {
     return this.#waiting.size;
+  }
+
+  /** Keys of the Services whose new addresses wait until OVN carries them; to be reconciled again when it does. */
+  get heldBack(): Iterable<string> {
+    return this.#heldBack.keys();
   }
 
   /**
@@ -92,7 +106,7 @@ export class ServiceReconciler {
     if ((this.#uids.get(key) ?? uid) !== uid) this.#forget(key);
     try {
       if (isOurs(service, serviceClass) && service.metadata.deletionTimestamp === undefined) {
-        await this.#ensure(key, service, signal);
+        return await this.#ensure(key, service, signal);
       } else {
         await this.#letGo(key, service, signal);
       }
@@ -103,13 +117,16 @@ export class ServiceReconciler {
     return {};
   }
 
-  async #ensure(key: string, observed: Service, signal: AbortSignal): Promise<void> {
+  async #ensure(key: string, observed: Service, signal: AbortSignal): Promise<ReconcileResult> {
     const { allocator, serviceClass, clock, announce, onChange } = this.#options;
     this.#adopt(key, observed);
     const decision = this.#decide(key, observed);
     if (decision.waiting) this.#waiting.add(key);
     else this.#waiting.delete(key);
-    const programming = await this.#options.programming(observed, decision, signal);
+    const holdMs = this.#holdBack(key, observed, decision);
+    if (holdMs > 0) return { requeueAfterMs: holdMs };
+    const programming: Programming =
+      decision.addresses.length === 0 ? { kind: 'unused' } : this.#options.programming(key, observed);
     // One write carries finalizer and address, so that no Service ever shows an address without the finalizer.
     const claim = claimPatch(observed, decision, serviceClass.loadBalancerClass);
     const change = statusPatch(observed, decision, programming, kubeTime(clock.nowMs()));
@@ -123,6 +140,29 @@ export class ServiceReconciler {
     }
     const freed = allocator.settle(key);
     if (change || freed.length > 0) onChange({ freed });
+    this.#heldBack.delete(key);
+    return {};
+  }
+
+  /**
+   * A new address is held back for a moment until OVN carries it, so that who reads it can use it; but OVN being slow or
+   * away never keeps a Service from getting its address. Gives how long to hold it back at most, ms; 0 to publish now.
+   */
+  #holdBack(key: string, observed: Service, { addresses }: Decision): number {
+    const { clock, handOver, programming } = this.#options;
+    const shown = ingressOf(observed);
+    const isNew = addresses.some(({ address }) => !shown.some((other) => other.equals(address)));
+    if (!isNew) return 0;
+    const text = addresses.map(({ address }) => String(address)).join();
+    let held = this.#heldBack.get(key);
+    if (held?.addresses !== text) {
+      held = { addresses: text, sinceMs: clock.monotonicMs() };
+      this.#heldBack.set(key, held);
+      handOver(key);
+    }
+    const answer = programming(key, observed);
+    const isSettling = answer.kind !== 'unused' && answer.settling === true;
+    return isSettling ? held.sinceMs + patienceMs - clock.monotonicMs() : 0;
   }
 
   #decide(key: string, service: Service): Decision {
@@ -171,6 +211,7 @@ export class ServiceReconciler {
   #forget(key: string): void {
     this.#uids.delete(key);
     this.#waiting.delete(key);
+    this.#heldBack.delete(key);
     const freed = this.#options.allocator.release(key);
     if (freed.length > 0) this.#options.onChange({ freed });
   }

@@ -209,25 +209,15 @@ describe('handing over', () => {
 
 describe('whether OVN carries a Service', () => {
   function setUp(state: 'off' | 'waiting' | 'ready' = 'ready') {
-    const clock = new ManualClock();
-    const listeners = new Set<() => void>();
     const world = { state, pending: false, answer: { kind: 'pending' } as ReturnType<NorthboundPort['programming']> };
     const port: NorthboundPort = {
       ...noNorthbound,
       status: () => ({ ...noNorthbound.status(), state: world.state, message: 'why' }),
       programming: () => world.answer,
-      subscribe: (listener) => {
-        listeners.add(listener);
-        return () => listeners.delete(listener);
-      },
     };
-    const watch = new ProgrammingWatch({ port, isPending: () => world.pending, clock });
-    const signal = new AbortController().signal;
-    const judge = (isNew: boolean, of = service()) => watch.judge('default/web', of, isNew, signal);
-    const notify = () => {
-      for (const listener of listeners) listener();
-    };
-    return { clock, world, watch, judge, notify, listeners };
+    const watch = new ProgrammingWatch({ port, isPending: () => world.pending });
+    const judge = (of = service()) => watch.now('default/web', of);
+    return { world, watch, judge };
   }
   const condition = (status: 'True' | 'False' | 'Unknown', reason: string) => ({
     kind: 'known',
@@ -242,40 +232,33 @@ describe('whether OVN carries a Service', () => {
     },
   };
 
-  test('unused OVN says nothing', async () => {
-    expect(await setUp('off').judge(true)).toEqual({ kind: 'unused' });
+  test('unused OVN says nothing', () => {
+    expect(setUp('off').judge()).toEqual({ kind: 'unused' });
   });
 
-  test('a new address waits until it is handed over and written', async () => {
-    const { world, judge, notify, clock, listeners } = setUp();
+  test('it settles until it is handed over and written', () => {
+    const { world, judge } = setUp();
+    const settling = { ...condition('Unknown', 'NotYetProgrammed'), settling: true };
+    expect(judge()).toEqual(settling);
     world.pending = true;
     world.answer = { kind: 'programmed' };
-    const judged = judge(true);
-    notify();
-    await clock.advance(10);
-    expect(listeners.size).toBe(1);
+    expect(judge()).toEqual(settling);
     world.pending = false;
-    notify();
-    expect(await judged).toEqual(condition('True', 'Programmed'));
-    expect([listeners.size, clock.pendingTimers]).toEqual([0, 0]);
+    expect(judge()).toEqual(condition('True', 'Programmed'));
   });
 
-  test('but not for long, and not at all while the database is away', async () => {
-    const { judge, clock } = setUp();
-    const judged = judge(true);
-    await clock.advance(2_000);
-    expect(await judged).toEqual(condition('Unknown', 'NotYetProgrammed'));
-    expect(await setUp('waiting').judge(true)).toEqual(condition('Unknown', 'NotYetProgrammed'));
+  test('nothing settles while the database is away', () => {
+    expect(setUp('waiting').judge()).toEqual({ ...condition('Unknown', 'NotYetProgrammed'), settling: false });
   });
 
-  test('what was carried before the database went away still is', async () => {
-    expect(await setUp('waiting').judge(false, programmed)).toEqual({ kind: 'unknown' });
+  test('what was carried before the database went away still is', () => {
+    expect(setUp('waiting').judge(programmed)).toEqual({ kind: 'unknown', settling: false });
   });
 
-  test('a problem is told, and a condition that says otherwise is stale', async () => {
+  test('a problem is told, and a condition that says otherwise is stale', () => {
     const { world, judge, watch } = setUp();
     world.answer = { kind: 'problem', message: 'port 80 is taken' };
-    expect(await judge(false)).toEqual(condition('False', 'NotExpressible'));
+    expect(judge()).toEqual(condition('False', 'NotExpressible'));
     expect(watch.isStale('default/web', programmed)).toBe(true);
     world.answer = { kind: 'pending' };
     expect(watch.isStale('default/web', programmed)).toBe(false);

@@ -2,10 +2,10 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { ManualClock } from '../../src/base/index.ts';
 import { LatestObjects } from '../../src/controller/latest-objects.ts';
-import type { Announcement } from '../../src/controller/service-changes.ts';
+import type { Announcement, Programming } from '../../src/controller/service-changes.ts';
 import { ServiceReconciler } from '../../src/controller/service-reconciler.ts';
 import { type AllocatablePool, Allocator } from '../../src/ipam/index.ts';
-import { KubeError, type Service } from '../../src/kube/index.ts';
+import { KubeError, type ReconcileResult, type Service } from '../../src/kube/index.ts';
 import { AddressRange } from '../../src/net/index.ts';
 import { FakeServices } from './fake-services.ts';
 
@@ -22,6 +22,9 @@ const pool = (name: string, ...ranges: string[]): AllocatablePool => ({
 class Life {
   readonly allocator = new Allocator();
   readonly announced: (Announcement & { service: string })[] = [];
+  readonly clock = new ManualClock();
+  readonly handedOver: string[] = [];
+  programming: Programming = { kind: 'unused' };
   readonly reconciler: ServiceReconciler;
   readonly #api: FakeServices;
 
@@ -37,19 +40,20 @@ class Life {
       services: new LatestObjects<Service>(cache),
       allocator: this.allocator,
       serviceClass,
-      clock: new ManualClock(),
+      clock: this.clock,
       guard() {},
       announce: (service, announcement) => {
         this.announced.push({ service: service.metadata.name, ...announcement });
       },
-      programming: async () => ({ kind: 'unused' }),
+      handOver: (key) => this.handedOver.push(key),
+      programming: () => this.programming,
       onChange() {},
     });
     this.reconciler.adopt(api.all());
   }
 
-  async reconcile(name: string): Promise<void> {
-    await this.reconciler.reconcile(`default/${name}`, new AbortController().signal);
+  async reconcile(name: string): Promise<ReconcileResult> {
+    return await this.reconciler.reconcile(`default/${name}`, new AbortController().signal);
   }
 
   /** Reconciles all, at the same time, until nothing is written any more. */
@@ -68,6 +72,88 @@ const get = (api: FakeServices, name: string) => api.store.get(`default/${name}`
 const ips = (service: Service | undefined) => (service?.status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip);
 const allocated = (service: Service | undefined) =>
   service?.status?.conditions?.find(({ type }) => type === 'ovenbird.dev/IPAllocated');
+
+describe('a new address and OVN', () => {
+  const settling: Programming = {
+    kind: 'known',
+    settling: true,
+    condition: { type: 'ovenbird.dev/Programmed', status: 'Unknown', reason: 'NotYetProgrammed', message: 'writing' },
+  };
+  const settled: Programming = {
+    kind: 'known',
+    condition: { type: 'ovenbird.dev/Programmed', status: 'True', reason: 'Programmed', message: 'there' },
+  };
+  const programmed = (service: Service | undefined) =>
+    service?.status?.conditions?.find(({ type }) => type === 'ovenbird.dev/Programmed')?.status;
+  function setUp(programming: Programming) {
+    const api = new FakeServices();
+    const life = new Life(api, [pool('a', '192.0.2.1-192.0.2.9')]);
+    life.programming = programming;
+    api.create('web');
+    return { api, life };
+  }
+
+  test('it is held back until OVN carries it, and is published in one write', async () => {
+    const { api, life } = setUp(settling);
+    expect(await life.reconcile('web')).toEqual({ requeueAfterMs: 2_000 });
+    await life.clock.advance(300);
+    expect(await life.reconcile('web')).toEqual({ requeueAfterMs: 1_700 });
+    expect([life.handedOver, [...life.reconciler.heldBack], api.writes]).toEqual([
+      ['default/web'],
+      ['default/web'],
+      [],
+    ]);
+    life.programming = settled;
+    expect(await life.reconcile('web')).toEqual({});
+    expect([[...life.reconciler.heldBack], api.writes]).toEqual([[], ['status web']]);
+    expect([ips(get(api, 'web')), programmed(get(api, 'web'))]).toEqual([['192.0.2.1'], 'True']);
+  });
+
+  test('but not for long', async () => {
+    const { api, life } = setUp(settling);
+    await life.reconcile('web');
+    await life.clock.advance(2_000);
+    await life.reconcile('web');
+    expect([ips(get(api, 'web')), programmed(get(api, 'web'))]).toEqual([['192.0.2.1'], 'Unknown']);
+    life.programming = settled;
+    await life.reconcile('web');
+    expect([api.writes, programmed(get(api, 'web'))]).toEqual([['status web', 'status web'], 'True']);
+  });
+
+  test('and not at all while the writer cannot write', async () => {
+    const { api, life } = setUp({ ...settling, settling: false });
+    await life.reconcile('web');
+    expect([ips(get(api, 'web')), programmed(get(api, 'web'))]).toEqual([['192.0.2.1'], 'Unknown']);
+  });
+
+  test('another address than the one that was handed over is handed over anew', async () => {
+    const { api, life } = setUp(settling);
+    await life.reconcile('web');
+    api.edit('web', ({ metadata }) => {
+      metadata.annotations = { 'ovenbird.dev/loadBalancerIPs': '192.0.2.7' };
+    });
+    await life.clock.advance(1_500);
+    expect(await life.reconcile('web')).toEqual({ requeueAfterMs: 2_000 });
+    expect(life.handedOver).toEqual(['default/web', 'default/web']);
+  });
+
+  test('a Service that is deleted meanwhile leaves nothing behind', async () => {
+    const { api, life } = setUp(settling);
+    await life.reconcile('web');
+    api.delete('web');
+    await life.reconcile('web');
+    expect([[...life.reconciler.heldBack], [...life.allocator.holders()], api.writes]).toEqual([[], [], []]);
+  });
+
+  test('an address that the status says already waits for nothing', async () => {
+    const { api, life } = setUp(settled);
+    await life.reconcile('web');
+    const next = new Life(api, [pool('a', '192.0.2.1-192.0.2.9')]);
+    next.programming = settling;
+    expect(await next.reconcile('web')).toEqual({});
+    expect(next.handedOver).toEqual([]);
+  });
+});
 
 describe('one Service', () => {
   test.each([
