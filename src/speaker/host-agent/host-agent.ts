@@ -45,7 +45,10 @@ export interface HostAgentDependencies {
   options?: Partial<HostAgentOptions>;
   /** How often everything is compared with the host, ms. Default 30000. */
   reconcileMs?: number;
-  /** Pause between two passes, in which changes gather, ms. Default 20. */
+  /**
+   * From the first change to the pass that applies it, ms; changes that come meanwhile, such as the address that follows
+   * a new Service, go along. Default 30.
+   */
   gatherMs?: number;
   /** Address the health check ports listen on. Default: all. */
   healthCheckHost?: string;
@@ -89,7 +92,7 @@ export class HostAgent {
   #awake = false;
 
   constructor(dependencies: HostAgentDependencies) {
-    const { clock, logger, commands = systemCommands(), options, reconcileMs = 30_000, gatherMs = 20 } = dependencies;
+    const { clock, logger, commands = systemCommands(), options, reconcileMs = 30_000, gatherMs = 30 } = dependencies;
     this.#clock = clock;
     this.#logger = logger.child({ component: 'host-agent' });
     this.#commands = commands;
@@ -130,8 +133,8 @@ export class HostAgent {
         this.#suspect = { overlay: true, routes: true, nft: true, sysctls: true };
         this.#logger.warn({ err: thrown }, 'host state could not be applied');
       }
-      await this.#pause(this.#gatherMs, signal);
       await this.#sleepUntilWoken(this.#lastError === undefined ? this.#restMs() : backoff.next(), signal);
+      await this.#clock.sleep(this.#gatherMs, signal).catch(() => {});
     }
     await Promise.all(watchers);
     await this.#health.close();
@@ -165,6 +168,7 @@ export class HostAgent {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
+    this.#awake = false;
     const inputs = this.#inputs;
     if (!inputs?.complete) return;
     const generation = this.#generation;
@@ -238,7 +242,7 @@ export class HostAgent {
       } catch (thrown) {
         this.#logger.warn({ err: thrown, argv }, 'cannot follow changes on the host');
       }
-      await this.#pause(backoff.next(), signal);
+      await this.#clock.sleep(backoff.next(), signal).catch(() => {});
       // Whatever happened in between was not heard.
       this.#suspect = { ...this.#suspect, routes: true, nft: true };
       this.#kick();
@@ -264,10 +268,5 @@ export class HostAgent {
       timer?.cancel();
       this.#wake = undefined;
     }
-    this.#awake = false;
-  }
-
-  async #pause(delayMs: number, signal: AbortSignal): Promise<void> {
-    await this.#clock.sleep(delayMs, signal).catch(() => {});
   }
 }
