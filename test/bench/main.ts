@@ -68,6 +68,10 @@ function render(result: BenchResult): string {
   return lines.join('\n');
 }
 
+process.once('beforeExit', () => {
+  console.error('bench: nothing is left to wait for, and the benchmark has not ended');
+  process.exit(1);
+});
 main().then(
   (code) => process.exit(code),
   (thrown: unknown) => {
