@@ -81,17 +81,6 @@ export type { ExportPolicy, PeerView } from './speaker/outbound-policy.ts';
 export type { DrainOptions, Session, StopOptions } from './speaker/session.ts';
 export { type BgpSpeaker, type CloseOptions, createSpeaker } from './speaker/speaker.ts';
 export {
-  checkDynamicPrefixes,
-  type DynamicNeighbourConfig,
-  type DynamicPrefix,
-  endingNeighbours,
-  judgeNeighbour,
-  type LiveNeighbour,
-  type Neighbour,
-  type NeighbourVerdict,
-  neighbourKey,
-} from './transport/dynamic-neighbours.ts';
-export {
   type DiscoveryCounters,
   discoverNeighbours,
   type NeighbourDiscovery,

@@ -2,28 +2,25 @@
  * 1,000,000 IPv4 host routes, in the sender's table already, to BIRD: from BIRD's establishing the session until it has
  * them all. GoBGP does the same to a BIRD alike, in turns with us.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Bench, summarize } from './bench.ts';
 import { BenchBird, birdAddress, birdAs, birdVersion, nextHop, residentMb } from './bgp/bird.ts';
+import { BenchGobgp, gobgpVersion } from './bgp/gobgp.ts';
 import { writeMrt } from './bgp/routes.ts';
 import { BenchSpeaker, rounded } from './bgp/speaker.ts';
 
 const ROUTES = 1_000_000;
+const ourAs = 65_001;
 const ourAddress = '127.0.0.2';
 const theirAddress = '127.0.0.3';
 
 export const toBird1m: Bench = async ({ samples = 3, progress }) => {
-  const version = /(\d[\d.]*)/.exec(spawnSync('gobgpd', ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[1];
-  if (version === undefined) throw new Error('gobgpd and gobgp are needed; install gobgpd');
   const ours: Sent[] = [];
   const theirs: Sent[] = [];
   for (let i = 0; i < samples; i++) {
     ours.push(await withBird(ourAddress, fromUs));
     progress(`ours ${i + 1}/${samples}: ${JSON.stringify(ours.at(-1))}`);
-    theirs.push(await withBird(theirAddress, fromGobgp));
+    theirs.push(await withBird(theirAddress, (bird) => fromGobgp(bird, progress)));
     progress(`GoBGP ${i + 1}/${samples}: ${JSON.stringify(theirs.at(-1))}`);
   }
   const middle = (of: readonly Sent[], field: keyof Sent) =>
@@ -42,7 +39,7 @@ export const toBird1m: Bench = async ({ samples = 3, progress }) => {
   const median = middle(theirs, 'ms');
   return {
     ...result,
-    peer: { name: 'GoBGP', version, median },
+    peer: { name: 'GoBGP', version: gobgpVersion, median },
     ratio: rounded(result.median / median),
     details: {
       'routes/s': Math.round((ROUTES * 1000) / result.median),
@@ -64,7 +61,7 @@ interface Sent {
 }
 
 async function withBird(address: string, send: (bird: BenchBird) => Promise<Sent>): Promise<Sent> {
-  const bird = await BenchBird.start([{ address, as: 65_001 }]);
+  const bird = await BenchBird.start([{ address, as: ourAs }]);
   try {
     return await send(bird);
   } finally {
@@ -88,79 +85,28 @@ async function fromUs(bird: BenchBird): Promise<Sent> {
   }
 }
 
-async function fromGobgp(bird: BenchBird): Promise<Sent> {
-  const at = (name: string) => join(bird.directory, name);
-  const target = `unix://${at('gobgp.sock')}`;
-  await writeMrt(at('routes.mrt'), ROUTES, nextHop);
-  writeFileSync(
-    at('gobgp.toml'),
-    `[global.config]
-  as = 65001
-  router-id = "${theirAddress}"
-  port = -1
-`,
-  );
-  const daemon = spawn(
-    'gobgpd',
-    ['-t', 'toml', '-f', at('gobgp.toml'), '--log-level', 'error', '--pprof-disable', '--api-hosts', target],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
+async function fromGobgp(bird: BenchBird, progress: (text: string) => void): Promise<Sent> {
+  const mrt = join(bird.directory, 'routes.mrt');
+  await writeMrt(mrt, ROUTES, nextHop);
+  const peer = { address: birdAddress, port: bird.port, as: birdAs };
+  const { directory } = bird;
+  const gobgp = await BenchGobgp.start({ directory, address: theirAddress, as: ourAs, peer }, progress);
   try {
-    await sleep(1000);
-    await gobgp(target, 'mrt', 'inject', 'global', at('routes.mrt'));
-    for (;;) {
-      const [, paths] = /Path: (\d+)/.exec(await gobgp(target, 'global', 'rib', 'summary')) ?? [];
-      if (Number(paths) >= ROUTES) break;
-      // Each question costs GoBGP a walk over its table.
-      await sleep(5_000);
-    }
-    // The neighbour comes when the table is full, as with us.
-    writeFileSync(
-      at('gobgp.toml'),
-      `[global.config]
-  as = 65001
-  router-id = "${theirAddress}"
-  port = -1
-[[neighbors]]
-  [neighbors.config]
-    neighbor-address = "${birdAddress}"
-    peer-as = ${birdAs}
-  [neighbors.timers.config]
-    connect-retry = 1
-  [neighbors.transport.config]
-    local-address = "${theirAddress}"
-    remote-port = ${bird.port}
-  [neighbors.ebgp-multihop.config]
-    enabled = true
-    multihop-ttl = 2
-`,
-    );
-    daemon.kill('SIGHUP');
+    const startedMs = performance.now();
+    await gobgp.load(mrt, ROUTES);
+    const tableMs = performance.now() - startedMs;
+    await gobgp.enable();
     const ms = await bird.untilImported(ROUTES);
-    return { ms, rssMb: residentMb(daemon.pid ?? 0) };
+    return { ms, tableMs, rssMb: residentMb(gobgp.pid) };
   } finally {
-    daemon.kill('SIGKILL');
+    await gobgp.stop();
   }
-}
-
-function gobgp(target: string, ...words: string[]): Promise<string> {
-  const child = spawn('gobgp', ['--target', target, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let out = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    out = (out + text).slice(-4096);
-  });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) =>
-      code === 0 ? resolve(out) : reject(new Error(`gobgp ${words.join(' ')} ended with ${code}: ${out.slice(-300)}`)),
-    );
-  });
 }
 
 /** A session comes again: from BIRD's establishing it until BIRD has 10,000 routes. */
 export const resync10k: Bench = async ({ samples = 10, progress }) => {
   const count = 10_000;
-  const bird = await BenchBird.start([{ address: ourAddress, as: 65_001 }]);
+  const bird = await BenchBird.start([{ address: ourAddress, as: ourAs }]);
   const us = new BenchSpeaker();
   try {
     await us.ask({ do: 'announce', from: 0, count });

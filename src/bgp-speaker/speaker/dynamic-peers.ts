@@ -1,6 +1,6 @@
 import type { Address, Cidr } from '../../net/index.ts';
 import { BgpOptionsError } from '../errors.ts';
-import type { DynamicRange, DynamicSession } from './neighbours.ts';
+import type { DynamicPeer, DynamicRange } from './neighbours.ts';
 import type { DynamicPeerOptions, ResolvedPeer } from './options.ts';
 import type { Session } from './session.ts';
 
@@ -21,12 +21,12 @@ export class DynamicPeers {
   }
 
   /** Those that are there. */
-  get sessions(): DynamicSession[] {
+  get sessions(): DynamicPeer<Session>[] {
     return [...this.#origins].flatMap(([session, origin]) => {
       const { address, interface: link } = session.options;
       if (!address) return [];
       const isEstablished = session.state === 'Established';
-      return [{ ...origin, address, ...(link === undefined ? {} : { interface: link }), isEstablished, session }];
+      return [{ ...origin, address, interface: link, isEstablished, session }];
     });
   }
 

@@ -1,77 +1,100 @@
-import { type Address, Cidr, familyBits } from '../../net/index.ts';
-import {
-  type DynamicPrefix,
-  judgeNeighbour,
-  type LiveNeighbour,
-  type Neighbour,
-} from '../transport/dynamic-neighbours.ts';
+/**
+ * Who a connection comes from. A configured peer beats every range. Else it may come from a range, whose peers nobody
+ * configured by address: the longest prefix that holds the address counts, also when it is full. At its cap a newcomer
+ * is refused, unless a peer of the range has been connected for `openingGraceMs` without a session: the oldest of those
+ * gives way. So established sessions are never ended for a newcomer, and connections that lead nowhere (scanners,
+ * routers with the wrong AS number) cannot fill a range for longer than the grace.
+ */
+import { type Address, Cidr, compareAddresses, familyBits } from '../../net/index.ts';
 import type { PeerEndpoint } from '../transport/transport.ts';
 import { isLinkLocal } from './outbound-policy.ts';
-import type { Session } from './session.ts';
 
 /** Every link-local address: whom an unnumbered peer may turn out to be. */
 const linkLocalPeers: Cidr = Cidr.parse('fe80::/10');
 
-/** A prefix whose addresses may connect without being named. */
-export interface DynamicRange extends DynamicPrefix {
+/** How long a connection may take to a session before it gives way to a newcomer. */
+const openingGraceMs = 10_000;
+
+/** A session, as far as it matters here. */
+export interface ConfiguredPeer {
+  /** No address: whoever is on the interface. */
+  readonly options: { readonly address: Address | undefined; readonly interface: string | undefined };
+}
+
+/** A prefix whose addresses may connect without being named. Prefix and interface tell one from another. */
+export interface DynamicRange {
+  readonly peers: Cidr;
+  /** Where its link-local addresses are. */
   readonly interface: string | undefined;
+  /** Sessions at a time. A lowered one ends nobody: it counts for newcomers. */
   readonly maximumPeers: number;
 }
 
 /** A session that came from a range. */
-export interface DynamicSession extends LiveNeighbour {
-  readonly session: Session;
+export interface DynamicPeer<One> {
+  readonly session: One;
+  readonly address: Address;
+  /** The prefix of the range that admitted it, and its interface. */
+  readonly prefix: Cidr;
+  readonly interface: string | undefined;
+  /** When its connection was taken, on the clock of `nowMs`. */
+  readonly sinceMs: number;
+  readonly isEstablished: boolean;
 }
 
 /** What a connection is. */
-export type Owner<Range> =
-  | { kind: 'session'; session: Session }
+export type Owner<One, Range> =
+  /** Of a configured peer, or the second of a dynamic one (RFC 4271 section 6.8). */
+  | { kind: 'session'; session: One }
   /** A new peer of this range; `evict` gives way to it. */
-  | { kind: 'new'; range: Range; evict: Session | undefined }
+  | { kind: 'new'; range: Range; evict: One | undefined }
   | { kind: 'refused'; reason: 'not-admitted' | 'too-many' };
 
-/** Who a connection comes from: a configured peer, else what `judgeNeighbour` says about the ranges on this link. */
-export function ownerOf<Range extends DynamicRange>(
+/** Who connects from here, given those who are there. `nowMs` is monotonic. */
+export function ownerOf<One extends ConfiguredPeer, Range extends DynamicRange>(
   from: PeerEndpoint,
-  configured: readonly Session[],
-  live: readonly DynamicSession[],
+  configured: readonly One[],
+  live: readonly DynamicPeer<One>[],
   ranges: readonly Range[],
   nowMs: number,
-): Owner<Range> {
+): Owner<One, Range> {
   const own =
     configured.find(({ options }) => isAt(options, from)) ?? configured.find((one) => isUnnumbered(one, from));
   if (own) return { kind: 'session', session: own };
-  const prefixes = ranges.filter((range) => isOnLink(from, range.interface));
-  const verdict = judgeNeighbour({ configured: [], prefixes }, live, from, nowMs);
-  const sessionOf = (neighbour: Neighbour) => live.find((one) => one === neighbour)?.session;
-  switch (verdict.outcome) {
-    case 'known': {
-      const session = sessionOf(verdict.neighbour);
-      return session ? { kind: 'session', session } : { kind: 'refused', reason: 'not-admitted' };
-    }
-    case 'new': {
-      const { prefix } = verdict.neighbour;
-      const range = prefixes.find(({ peers }) => String(peers) === String(prefix));
-      if (!range) return { kind: 'refused', reason: 'not-admitted' };
-      return { kind: 'new', range, evict: verdict.evict && sessionOf(verdict.evict) };
-    }
-    case 'refused':
-      return { kind: 'refused', reason: verdict.reason === 'full' ? 'too-many' : 'not-admitted' };
-    case 'configured':
-      return { kind: 'refused', reason: 'not-admitted' };
-  }
+  const known = live.find((peer) => isAt(peer, from));
+  if (known) return { kind: 'session', session: known.session };
+  const range = longest(ranges.filter((one) => one.peers.contains(from.address) && isOnLink(from, one.interface)));
+  if (!range) return { kind: 'refused', reason: 'not-admitted' };
+  const others = live.filter((peer) => isOf(range, peer));
+  if (others.length < range.maximumPeers) return { kind: 'new', range, evict: undefined };
+  const evict = others
+    .filter(({ isEstablished, sinceMs }) => !isEstablished && nowMs - sinceMs >= openingGraceMs)
+    .sort((a, b) => a.sinceMs - b.sinceMs || compareAddresses(a.address, b.address))[0];
+  // A cap that was lowered: only when the count is at it again does one come for one.
+  if (evict && others.length === range.maximumPeers) return { kind: 'new', range, evict: evict.session };
+  return { kind: 'refused', reason: 'too-many' };
 }
 
 /** Whose connections a listener must admit for this session. */
-export function admitted({ options: { address } }: Session): Cidr {
+export function admitted({ options: { address } }: ConfiguredPeer): Cidr {
   return address ? Cidr.of(address, familyBits(address.family)) : linkLocalPeers;
+}
+
+function longest<Range extends DynamicRange>(ranges: readonly Range[]): Range | undefined {
+  return ranges.toSorted((a, b) => b.peers.prefixLength - a.peers.prefixLength)[0];
+}
+
+function isOf(range: DynamicRange, peer: { prefix: Cidr; interface: string | undefined }): boolean {
+  const { prefixLength, address } = range.peers;
+  const isSamePrefix = peer.prefix.prefixLength === prefixLength && peer.prefix.address.equals(address);
+  return isSamePrefix && peer.interface === range.interface;
 }
 
 function isAt(options: { address: Address | undefined; interface: string | undefined }, from: PeerEndpoint): boolean {
   return isOnLink(from, options.interface) && (options.address?.equals(from.address) ?? false);
 }
 
-function isUnnumbered({ options }: Session, from: PeerEndpoint): boolean {
+function isUnnumbered({ options }: ConfiguredPeer, from: PeerEndpoint): boolean {
   return options.address === undefined && options.interface === from.interface && isLinkLocal(from.address);
 }
 

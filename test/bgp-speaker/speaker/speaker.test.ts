@@ -270,7 +270,10 @@ describe('peers', () => {
       /256 bytes/,
     );
     expect(() => speaker.acceptPeers('10.0.0.1/8', { peerAs: 'any' })).toThrow(/prefix: .*host bits/);
-    expect(() => speaker.acceptPeers('10.0.0.0/8', { peerAs: 'any', maximumPeers: 0 })).toThrow(/maximumPeers/);
+    for (const maximumPeers of [0, 1.5, 65_536, Number.NaN]) {
+      const accept = () => speaker.acceptPeers('10.0.0.0/8', { peerAs: 'any', maximumPeers });
+      expect(accept).toThrow(`maximumPeers: ${maximumPeers} is not a whole number from 1 to 65535`);
+    }
     expect(speaker.sessions).toEqual([]);
     speaker.addPeer({ address: '192.0.2.2', peerAs: 1 });
     expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 2 })).toThrow(/name: there is a peer/);
