@@ -75,7 +75,7 @@ describe('a session', () => {
     await clock.advance(1);
     expect(states()).toEqual(['down started', 'init peer-seen', 'up established', 'down peer-silent!']);
     expect(session.status()).toMatchObject({ state: 'down', diagnostic: 1, ups: 1, downs: 1, received: 3 });
-    engine.close();
+    void engine.close();
     expect(clock.pendingTimers).toBe(0);
   });
 
@@ -236,11 +236,103 @@ describe('a session', () => {
     const session = engine.addSession(resolveBfdSession({ peer: Address.parse(peer) }), (event) => {
       if (event.type === 'state') states.push(event.to);
       if (event.type === 'state' && event.to === 'init') session.setAdminDown(true);
-      if (event.type === 'state' && event.to === 'admin-down') session.remove();
+      if (event.type === 'state' && event.to === 'admin-down') void session.remove();
     });
     hear({ yourDiscriminator: 0 });
     expect(states).toEqual(['down', 'init', 'admin-down']);
     expect([transport.senders, transport.receivers.size, engine.status().sessions]).toEqual([0, 0, 0]);
+  });
+});
+
+describe('farewell', () => {
+  /** What a session says when it goes, ms after that. */
+  const said = (transport: FakeTransport, fromMs: number) =>
+    transport.take().map(({ atMs, packet }) => [packet.state, atMs - fromMs] as const);
+
+  test('is said again at the pace of before, until the peer has had its detection time to hear it', async () => {
+    const { clock, transport, engine, add, hear, comeUp } = setting();
+    const { session, states } = add({ detectMultiplier: 4 });
+    comeUp();
+    const atMs = clock.monotonicMs();
+    let isGone = false;
+    const removed = session.remove().then(() => {
+      isGone = true;
+    });
+    await clock.advance(60);
+    // What the peer sent before it heard us.
+    hear({ state: 'up' });
+    await clock.advance(60);
+    expect([isGone, transport.senders, engine.status().sessions]).toEqual([false, 1, 0]);
+    await clock.advance(30);
+    await removed;
+    const packets = said(transport, atMs);
+    expect(packets.map(([state]) => state)).toEqual(['admin-down', 'admin-down', 'admin-down', 'admin-down']);
+    expect(packets.at(-1)?.[1]).toBeLessThanOrEqual(150);
+    expect([transport.senders, transport.receivers.size, clock.pendingTimers]).toEqual([0, 0, 0]);
+    expect(states().at(-1)).toBe('admin-down admin-down');
+  });
+
+  test('ends when the peer says that it is down', async () => {
+    const { clock, transport, engine, add, hear, comeUp } = setting();
+    const { session } = add();
+    comeUp();
+    const removed = session.remove();
+    hear({ state: 'down', diagnostic: 3 });
+    await removed;
+    expect(said(transport, clock.monotonicMs())).toEqual([['admin-down', 0]]);
+    expect([transport.senders, transport.receivers.size]).toEqual([0, 0]);
+    void engine.close();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test('of a session that goes on is said again too, then slowly', async () => {
+    const { clock, transport, add, comeUp } = setting();
+    const { session } = add();
+    comeUp();
+    const atMs = clock.monotonicMs();
+    session.setAdminDown(true);
+    await clock.advance(140);
+    expect(said(transport, atMs).map(([state]) => state)).toEqual(['admin-down', 'admin-down', 'admin-down']);
+    await clock.advance(700);
+    expect(transport.take()).toEqual([]);
+    await clock.advance(200);
+    expect(said(transport, atMs).map(([state]) => state)).toEqual(['admin-down']);
+  });
+
+  test('gives way to a new session with the same peer, and is not said to a peer that hears nothing', async () => {
+    const { clock, transport, engine, add, comeUp } = setting();
+    const { session } = add();
+    comeUp();
+    const removed = session.remove();
+    transport.take();
+    add();
+    await removed;
+    await clock.advance(150);
+    expect(new Set(said(transport, 0).map(([state]) => state))).toEqual(new Set(['down']));
+    await engine.close();
+    expect(said(transport, 0).map(([state]) => state)).toEqual(['admin-down']);
+    expect([transport.senders, transport.receivers.size, clock.pendingTimers]).toEqual([0, 0, 0]);
+  });
+
+  test('is not said at all to a peer that wants no packets', async () => {
+    const { clock, transport, engine, add, hear, comeUp } = setting();
+    add();
+    comeUp();
+    hear({ state: 'up', requiredMinRxMicroseconds: 0 });
+    await engine.close();
+    expect([transport.take(), transport.senders, clock.pendingTimers]).toEqual([[], 0, 0]);
+  });
+
+  test('is over after two seconds, however slow the session was', async () => {
+    const { clock, transport, engine, add, comeUp } = setting();
+    add({ desiredMinTxMs: 1500, requiredMinRxMs: 1500, detectMultiplier: 100 });
+    comeUp();
+    const closed = engine.close();
+    await clock.advance(1999);
+    expect(transport.senders).toBe(1);
+    await clock.advance(1);
+    await closed;
+    expect([transport.senders, transport.receivers.size, clock.pendingTimers]).toEqual([0, 0, 0]);
   });
 });
 
@@ -355,7 +447,7 @@ describe('to whom a packet belongs', () => {
     expect(receiver?.minimumTtl).toBe(60);
     transport.arrive({ bytes: said(), from: '10.0.0.4', ttl: 60, multihop: true });
     expect(low.session.status().received).toBe(1);
-    low.session.remove();
+    void low.session.remove();
     expect(receiver?.minimumTtl).toBe(254);
   });
 
@@ -416,7 +508,8 @@ describe('to whom a packet belongs', () => {
         expect(transport.sent.length).toBeLessThanOrEqual(spanMs / 37.5 + answers + 2 * packets.length + 2);
         expect(ups - downs).toBe(state === 'up' ? 1 : 0);
         expect(clock.pendingTimers).toBeLessThanOrEqual(1);
-        engine.close();
+        void engine.close();
+        await clock.advance(2000);
         expect(clock.pendingTimers).toBe(0);
       }),
       { numRuns: 60 },
@@ -481,11 +574,11 @@ describe('sockets', () => {
     const { add, engine, transport, clock } = setting();
     const { session } = add();
     expect(() => add()).toThrow(expect.objectContaining({ code: 'DuplicateSession' }) as never);
-    session.remove();
-    session.remove();
+    void session.remove();
+    void session.remove();
     expect(transport.take().at(-1)?.packet.state).toBe('admin-down');
     add();
-    engine.close();
+    void engine.close();
     expect([transport.receivers.size, transport.senders, clock.pendingTimers]).toEqual([0, 0, 0]);
     expect(() => add()).toThrow(expect.objectContaining({ code: 'Closed' }) as never);
   });

@@ -28,11 +28,13 @@ describe('the events of a session', () => {
     stream.push(problem);
     stream.push(timing(2));
     const early = stream.subscribe();
+    expect(await take(early, 1)).toEqual([timing(2)]);
     stream.push({ type: 'recovered', atMs: 0 });
     const late = stream.subscribe();
+    expect(await take(late, 1)).toEqual([timing(2)]);
     stream.push(timing(3));
-    expect(await take(early, 4)).toEqual([timing(2), problem, { type: 'recovered', atMs: 0 }, timing(3)]);
-    expect(await take(late, 2)).toEqual([timing(2), timing(3)]);
+    expect(await take(early, 3)).toEqual([problem, { type: 'recovered', atMs: 0 }, timing(3)]);
+    expect(await take(late, 1)).toEqual([timing(3)]);
     const waiting = take(late, 1);
     stream.push(timing(4));
     expect(await waiting).toEqual([timing(4)]);
@@ -41,13 +43,41 @@ describe('the events of a session', () => {
   test('whoever takes nothing loses the oldest, and hears of that', async () => {
     const stream = new EventStream();
     const events = stream.subscribe();
+    stream.push(problem);
+    expect(await take(events, 1)).toEqual([problem]);
     for (let i = 0; i < 1003; i++) stream.push(timing(i));
     expect(await take(events, 3)).toEqual([{ type: 'lost', count: 3 }, timing(3), timing(4)]);
+  });
+
+  test('nothing is kept for who has not asked yet', async () => {
+    const stream = new EventStream();
+    const events = stream.subscribe();
+    for (let i = 0; i < 1003; i++) stream.push(timing(i));
+    expect(await take(events, 1)).toEqual([timing(1002)]);
+    stream.push(timing(2000));
+    expect(await take(events, 1)).toEqual([timing(2000)]);
+    const left = stream.subscribe();
+    await left.return?.();
+    expect(await take(left, 1)).toEqual([]);
+  });
+
+  test('a signal ends the wait, after what has come', async () => {
+    const stream = new EventStream();
+    const stop = new AbortController();
+    const events = stream.subscribe({ signal: stop.signal });
+    const waiting = take(events, 1);
+    stop.abort();
+    expect(await waiting).toEqual([]);
+    stream.push(timing(1));
+    expect(await take(events, 1)).toEqual([]);
+    expect(await take(stream.subscribe({ signal: stop.signal }), 1)).toEqual([]);
   });
 
   test('the end comes after what is left; an error to everybody who waits', async () => {
     const stream = new EventStream();
     const events = stream.subscribe();
+    stream.push(timing(0));
+    expect(await take(events, 1)).toEqual([timing(0)]);
     stream.push(timing(1));
     stream.end();
     expect(await take(events, 5)).toEqual([timing(1)]);

@@ -33,23 +33,26 @@ export interface Bfd {
   addSession(options: BfdSessionOptions): BfdSessionHandle;
   /** @throws BfdError `Closed`, `WorkerFailed` */
   status(): Promise<BfdEngineStatus>;
-  /** Tells all peers that this is no failure, ends all sessions, closes all sockets. Idempotent. */
+  /**
+   * Tells all peers that this is no failure, ends all sessions, closes all sockets. Resolves when the peers have heard,
+   * or had their detection times to, at most 2 s. Idempotent.
+   */
   close(): Promise<void>;
 }
 
 export interface BfdSessionHandle {
   /**
-   * What happens from now on, after how things stand now (state, timing, problem). Ends when the session is removed;
-   * throws BfdError `WorkerFailed` when the worker dies. Any number of times.
+   * What happens from the first `next()` on, after how things stand then (state, timing, problem). Ends when the session
+   * is removed or the signal is aborted; throws BfdError `WorkerFailed` when the worker dies. Any number of times.
    */
-  events(): AsyncIterableIterator<BfdSessionEvent>;
+  events(options?: { signal?: AbortSignal }): AsyncIterableIterator<BfdSessionEvent>;
   /** @throws BfdError `Closed`, `WorkerFailed` */
   status(): Promise<BfdSessionStatus>;
   /** Other intervals or another multiplier, without a flap. @throws BfdError `BadOptions` */
   configure(change: BfdTiming): void;
   /** Takes the session down without telling the peer of a failure, or up again. */
   setAdminDown(adminDown: boolean): void;
-  /** Tells the peer that this is no failure, and ends the session. Idempotent. */
+  /** Tells the peer that this is no failure, and ends the session; resolves as `Bfd.close` does. Idempotent. */
   remove(): Promise<void>;
 }
 
@@ -100,7 +103,7 @@ class LocalBfd implements Bfd {
     const { desiredMinTxMs, requiredMinRxMs, detectMultiplier } = resolved;
     let isRemoved = false;
     return {
-      events: () => stream.subscribe(),
+      events: (how) => stream.subscribe(how),
       status: async () => {
         if (isRemoved || this.#isClosed) throw new BfdError('Closed', `the BFD session "${key}" was removed`);
         return session.status();
@@ -111,11 +114,11 @@ class LocalBfd implements Bfd {
       },
       setAdminDown: (adminDown) => session.setAdminDown(adminDown),
       remove: async () => {
-        if (isRemoved) return;
         isRemoved = true;
-        session.remove();
+        const removed = session.remove();
         stream.end();
         if (this.#streams.get(key) === stream) this.#streams.delete(key);
+        await removed;
       },
     };
   }
@@ -127,8 +130,9 @@ class LocalBfd implements Bfd {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#engine.close();
+    const closed = this.#engine.close();
     for (const stream of this.#streams.values()) stream.end();
     this.#streams.clear();
+    await closed;
   }
 }

@@ -33,8 +33,8 @@ export interface BfdEngineSession {
   /** @throws BfdError `BadOptions` */
   configure(change: BfdTiming): void;
   setAdminDown(adminDown: boolean): void;
-  /** Tells the peer that this is no failure, and ends the session. Idempotent. */
-  remove(): void;
+  /** Tells the peer that this is no failure; resolves when it has heard, or had the time to. Idempotent. */
+  remove(): Promise<void>;
 }
 
 /** How often interfaces are looked at and sockets that could not be opened are tried again. */
@@ -60,6 +60,8 @@ interface Entry {
   sender: BfdSender | undefined;
   sourceKey: string | undefined;
   lastPort: number;
+  /** Being removed: the peer is told. */
+  removal: PromiseWithResolvers<void> | undefined;
 }
 
 export class BfdEngine {
@@ -68,6 +70,8 @@ export class BfdEngine {
   readonly #random: Random;
   readonly #discriminator: () => number;
   readonly #entries = new Map<string, Entry>();
+  /** Removed, and still telling their peers. */
+  readonly #leaving = new Set<Entry>();
   readonly #byDiscriminator = new Map<number, Entry>();
   readonly #bySource = new Map<string, Entry[]>();
   readonly #receivers = new Map<string, SharedReceiver>();
@@ -94,6 +98,7 @@ export class BfdEngine {
     if (this.#entries.has(key)) {
       throw new BfdError('DuplicateSession', `there is a BFD session "${key}" already; use it, or remove it first`);
     }
+    for (const leaving of this.#leaving) if (leaving.key === key) leaving.session.end();
     const session = new RunningSession(options, this.#freeDiscriminator(), {
       clock: this.#clock,
       random: this.#random,
@@ -110,6 +115,7 @@ export class BfdEngine {
       sender: undefined,
       sourceKey: undefined,
       lastPort: 0,
+      removal: undefined,
     };
     this.#entries.set(key, entry);
     this.#byDiscriminator.set(session.localDiscriminator, entry);
@@ -130,20 +136,27 @@ export class BfdEngine {
     return { sessions: this.#entries.size, discarded: { ...this.#discarded }, droppedByKernel };
   }
 
-  /** Removes every session and closes every socket. Idempotent. */
-  close(): void {
+  /** Removes every session and closes every socket; resolves when all peers were told. Idempotent. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     this.#repairTimer?.cancel();
     this.#repairTimer = undefined;
-    for (const entry of [...this.#entries.values()]) this.#remove(entry);
+    await Promise.all([...this.#entries.values(), ...this.#leaving].map((entry) => this.#remove(entry)));
   }
 
-  #remove(entry: Entry): void {
-    if (this.#entries.get(entry.key) !== entry) return;
-    entry.session.close();
+  #remove(entry: Entry): Promise<void> {
+    if (entry.removal) return entry.removal.promise;
+    const removal = Promise.withResolvers<void>();
+    entry.removal = removal;
     this.#entries.delete(entry.key);
-    this.#byDiscriminator.delete(entry.session.localDiscriminator);
-    this.#closeSockets(entry);
+    this.#leaving.add(entry);
+    entry.session.close(() => {
+      this.#leaving.delete(entry);
+      this.#byDiscriminator.delete(entry.session.localDiscriminator);
+      this.#closeSockets(entry);
+      removal.resolve();
+    });
+    return removal.promise;
   }
 
   #freeDiscriminator(): number {

@@ -42,6 +42,11 @@ export interface BfdSession {
   readonly rxInForceMicroseconds: number;
   /** The interval that the transmit timer runs with; 0 when it does not run. */
   readonly pacedMicroseconds: number;
+  /**
+   * Taken down while it was up: so many more packets say so at the pace of before, or one that is lost would be a failure
+   * to the peer (RFC 5880 section 6.8.16). 0 when it has heard.
+   */
+  readonly farewells: number;
 }
 
 export type BfdEvent =
@@ -97,6 +102,7 @@ export function newBfdSession(config: BfdSessionConfig): BfdSession {
     txInForceMicroseconds: Math.max(config.desiredMinTxMicroseconds, slowestStartMicroseconds),
     rxInForceMicroseconds: config.requiredMinRxMicroseconds,
     pacedMicroseconds: 0,
+    farewells: 0,
   };
 }
 
@@ -138,6 +144,7 @@ class Turn {
       case 'transmit-timer':
         this.session.pacedMicroseconds = 0;
         if (this.#transmitInterval() > 0) this.#send(false);
+        if (this.session.farewells > 0) this.#farewellsLeft(this.session.farewells - 1);
         break;
       case 'detect-timer':
         this.#expire();
@@ -164,6 +171,7 @@ class Turn {
     };
     if (packet.final && session.poll !== 'none') this.#confirmed();
     if (session.state === 'admin-down') {
+      if (packet.state === 'down' || packet.state === 'admin-down') this.#farewellsLeft(0);
       this.#watch();
       return;
     }
@@ -194,7 +202,14 @@ class Turn {
       this.#watch();
     } else {
       session.remote = unknownRemote;
+      this.#farewellsLeft(0);
     }
+  }
+
+  #farewellsLeft(count: number): void {
+    const { session } = this;
+    session.farewells = count;
+    if (count === 0) session.txInForceMicroseconds = this.#desiredTx();
   }
 
   #become(state: BfdSessionState, code: number, byOperator = false): void {
@@ -204,7 +219,7 @@ class Turn {
     if (from === state) return;
     session.state = state;
     // Up lowers the interval, which holds at once and is confirmed by a poll; the way back is not up and needs none.
-    session.txInForceMicroseconds = this.#desiredTx();
+    this.#farewellsLeft(state === 'admin-down' && from === 'up' ? session.config.detectMultiplier - 1 : 0);
     if (state === 'up') session.poll = 'active';
     else {
       session.poll = 'none';
@@ -268,6 +283,8 @@ class Turn {
   #pace(): void {
     const { session } = this;
     const interval = this.#transmitInterval();
+    // It wants to hear nothing.
+    if (interval === 0) session.farewells = 0;
     if (interval === session.pacedMicroseconds) return;
     session.pacedMicroseconds = interval;
     if (interval === 0) {

@@ -38,6 +38,8 @@ const timerGrainMs = 1;
 /** Counted, but no problem to tell of: queues full for a moment, sockets whose own problem has been told. */
 const passing = new Set(['Overrun', 'NotOpen']);
 const pollAndFinal = 0x30;
+/** Whoever closes waits no longer than this for the peer to hear of it. */
+export const longestFarewellMs = 2000;
 
 /**
  * Runs a session machine. What comes and goes most of the time, one packet after another that says the same, costs no
@@ -64,6 +66,9 @@ export class RunningSession {
   readonly #events: BfdSessionEvent[] = [];
   /** In a step whose effects are not all applied. */
   #isBusy = false;
+  /** Told when the farewell is over; once there is one, nobody hears of this session any more. */
+  #onClosed: (() => void) | undefined;
+  #farewellTimer: Timer | undefined;
   #isClosed = false;
   #received = 0;
   #sent = 0;
@@ -91,7 +96,7 @@ export class RunningSession {
   }
 
   setAdminDown(adminDown: boolean): void {
-    if (this.#isClosed || adminDown === (this.#machine.state === 'admin-down')) return;
+    if (this.#onClosed || adminDown === (this.#machine.state === 'admin-down')) return;
     this.#step({ type: adminDown ? 'admin-down' : 'start' });
   }
 
@@ -103,7 +108,7 @@ export class RunningSession {
       requiredMinRxMs: config.requiredMinRxMicroseconds / 1000,
       detectMultiplier: config.detectMultiplier,
     });
-    if (this.#isClosed) return;
+    if (this.#onClosed) return;
     this.#step({
       type: 'configure',
       desiredMinTxMicroseconds: timing.desiredMinTxMs * 1000,
@@ -180,13 +185,29 @@ export class RunningSession {
     };
   }
 
-  /** Tells the peer, if it is known, that this is no failure, and stops. Idempotent. */
-  close(): void {
-    if (this.#isClosed) return;
+  /**
+   * Tells the peer, if it is known, that this is no failure: several times where it may think the session up, until it
+   * has heard or `longestFarewellMs` are over. Then `onClosed`. To be called once.
+   */
+  close(onClosed: () => void): void {
     this.setAdminDown(true);
+    this.#onClosed = onClosed;
+    this.#farewellTimer = this.#needs.clock.setTimer(longestFarewellMs, () => this.end());
+    this.#endAfterFarewell();
+  }
+
+  /** Cuts the farewell short. */
+  end(): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#farewellTimer?.cancel();
+    this.#onClosed?.();
+  }
+
+  #endAfterFarewell(): void {
+    if (this.#onClosed && this.#machine.farewells === 0) this.end();
   }
 
   #step(event: BfdEvent): void {
@@ -201,6 +222,8 @@ export class RunningSession {
 
   /** Last of all: whoever hears of it may call back. */
   #tell(): void {
+    if (this.#onClosed) this.#events.length = 0;
+    this.#endAfterFarewell();
     for (let event = this.#events.shift(); event; event = this.#events.shift()) this.#needs.onEvent(event);
   }
 

@@ -4,6 +4,7 @@ import { describeError, type Logger } from '../../base/index.ts';
 import type { Bfd, BfdSessionHandle } from './bfd.ts';
 import { BfdError } from './errors.ts';
 import { EventStream } from './event-stream.ts';
+import { longestFarewellMs } from './session.ts';
 import type { BfdEngineStatus, BfdSessionStatus } from './session-events.ts';
 import { type BfdSessionOptions, bfdSessionKey, resolveBfdSession, resolveBfdTiming } from './session-options.ts';
 import type { BfdAnswer, BfdWorkerSettings, FromBfdWorker, ToBfdWorker } from './worker-messages.ts';
@@ -15,8 +16,8 @@ export interface BfdWorkerOptions extends BfdWorkerSettings {
 
 /** Little garbage and less to keep: collections of such a heap take well under a millisecond. */
 const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
-/** A worker that has not ended by itself after this is ended. */
-const endingMs = 2000;
+/** A worker that has not ended by itself after this, with its farewells, is ended. */
+const endingMs = longestFarewellMs + 1000;
 
 interface Known {
   readonly key: string;
@@ -82,7 +83,7 @@ class WorkerOwner implements Bfd {
     this.#post({ kind: 'add', session, options: resolved });
     const { desiredMinTxMs, requiredMinRxMs, detectMultiplier } = resolved;
     return {
-      events: () => stream.subscribe(),
+      events: (how) => stream.subscribe(how),
       status: async () => {
         if (known.isRemoved) throw new BfdError('Closed', `the BFD session "${key}" was removed`);
         return (await this.#ask((request) => ({ kind: 'status', session, request }))) as BfdSessionStatus;

@@ -24,11 +24,13 @@ function askForPriority(priority: number): string | undefined {
 }
 
 const serve = serveEngine(new BfdEngine({ transport: new UdpTransport() }), post);
-port.on('message', (message: ToBfdWorker) => {
-  serve(message);
+async function carryOut(message: ToBfdWorker): Promise<void> {
+  await serve(message);
   // With the engine closed and nobody to listen to, the thread has nothing left to do and ends.
-  if (message.kind === 'close') port.close();
-});
+  if (message.kind === 'close') port?.close();
+}
+
+port.on('message', (message: ToBfdWorker) => void carryOut(message));
 post({
   kind: 'ready',
   realtimeRefused: realtimePriority === undefined ? undefined : askForPriority(realtimePriority),
