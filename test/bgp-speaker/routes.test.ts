@@ -347,6 +347,37 @@ describe('Routes', () => {
     expect([...peer.table]).toEqual([['10.0.0.0/8', 1]]);
   });
 
+  const addresses = (text: string) => ({ nextHop: Address.parse(text) });
+  test.each<[string, object]>([
+    ['origin', { origin: 'IGP' }],
+    ['asPath', { asPath: [65001, 0] }],
+    ['asPath', { asPath: [2 ** 32] }],
+    ['asPath', { asPath: '65001' }],
+    ['multiExitDiscriminator', { multiExitDiscriminator: -1 }],
+    ['localPreference', { localPreference: Number.NaN }],
+    ['communities', { communities: [1.5] }],
+    ['extendedCommunities', { extendedCommunities: [1n << 64n] }],
+    ['extendedCommunities', { extendedCommunities: [1] }],
+    ['largeCommunities', { largeCommunities: [[1, 2]] }],
+    ['largeCommunities', { largeCommunities: [[1, 2, -3]] }],
+    ['nextHop', { nextHop: '192.0.2.1' }],
+    ...['0.0.0.0', '0.1.2.3', '127.0.0.1', '224.0.0.1', '240.0.0.1', '255.255.255.255', '::', '::1', 'ff02::1'].map(
+      (text) => ['nextHop', addresses(text)] as [string, object],
+    ),
+    ['linkLocalNextHop', { ...addresses('2001:db8::1'), linkLocalNextHop: Address.parse('2001:db8::2') }],
+  ])('%s that nobody could take is refused at once: %j', (field, change) => {
+    const routes = new Routes();
+    expect(() => routes.announce(Cidr.parse('10.0.0.0/8'), change)).toThrow(new RegExp(`^${field}\\b`));
+    expect([routes.size, routes.attributeSets, routes.hasChanges]).toEqual([0, 0, false]);
+  });
+
+  test.each(['1.0.0.1', '126.255.255.255', '128.0.0.1', '223.255.255.255', '::2', 'fe80::1', 'fec0::1'])(
+    'a next hop of %s is taken',
+    (text) => {
+      new Routes().announce(Cidr.parse('10.0.0.0/8'), addresses(text));
+    },
+  );
+
   test.each([4, 6] as const)('IPv%i prefixes are found after others have gone', (family) => {
     const routes = new Routes();
     const peer = new Peer(routes);

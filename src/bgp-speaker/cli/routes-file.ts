@@ -1,5 +1,6 @@
 import { Address, Cidr } from '../../net/index.ts';
 import { BgpError, BgpOptionsError } from '../errors.ts';
+import { checkAttributes } from '../message/attribute-checks.ts';
 import { parseCommunities } from '../message/communities.ts';
 import type { RouteAttributes } from '../message/path-attributes.ts';
 
@@ -67,7 +68,9 @@ function readAttributes(words: readonly string[], family: 4 | 6, defaults: Route
     }
   }
   const nextHop = attributes.nextHop ?? defaults.nextHops.find((hop) => hop.family === family);
-  return { ...attributes, ...(nextHop ? { nextHop } : {}), ...parseCommunities(communities) };
+  const all = { ...attributes, ...(nextHop ? { nextHop } : {}), ...parseCommunities(communities) };
+  checkAttributes(all);
+  return all;
 }
 
 function readNumber(word: string, text: string): number {

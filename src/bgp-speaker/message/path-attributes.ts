@@ -1,6 +1,7 @@
 import type { Address } from '../../net/index.ts';
 import { BgpArgumentError } from '../errors.ts';
 import { type AddressFamily, afiOf, asTrans, attributeFlag, attributeType } from './assigned-numbers.ts';
+import { checkLinkLocal, checkValues, origins } from './attribute-checks.ts';
 import type { LargeCommunity } from './communities.ts';
 import { OctetWriter } from './octets.ts';
 
@@ -43,8 +44,6 @@ export interface UpdateContext {
   maximumLength: number;
 }
 
-const origins = ['igp', 'egp', 'incomplete'] as const;
-
 /** True when the family's prefixes travel in MP_REACH_NLRI; else they stand at the end of the UPDATE. */
 export function usesMpReach(family: AddressFamily, nextHop: Address): boolean {
   return family === 'ipv6-unicast' || nextHop.family === 6;
@@ -70,15 +69,12 @@ export function encodeAttributes(
   const writer = new OctetWriter();
   const { optional, transitive } = attributeFlag;
   const { asPath, nextHop, multiExitDiscriminator: metric, localPreference } = attributes;
-  for (const asNumber of asPath) checkUint32('asPath', asNumber, 1);
+  checkValues(attributes);
   put(writer, transitive, attributeType.origin, [origins.indexOf(attributes.origin ?? 'igp')]);
   put(writer, transitive, attributeType.asPath, encodeAsPath(asPath, context.fourOctetAs));
   if (!usesMpReach(family, nextHop)) put(writer, transitive, attributeType.nextHop, nextHop.toBytes());
-  if (metric !== undefined)
-    put(writer, optional, attributeType.multiExitDiscriminator, word('multiExitDiscriminator', metric));
-  if (localPreference !== undefined) {
-    put(writer, transitive, attributeType.localPreference, word('localPreference', localPreference));
-  }
+  if (metric !== undefined) put(writer, optional, attributeType.multiExitDiscriminator, word(metric));
+  if (localPreference !== undefined) put(writer, transitive, attributeType.localPreference, word(localPreference));
   putList(writer, attributeType.communities, communityBytes(attributes.communities ?? []));
   putList(writer, attributeType.extendedCommunities, extendedCommunityBytes(attributes.extendedCommunities ?? []));
   if (!context.fourOctetAs && asPath.some((asNumber) => asNumber > 0xffff)) {
@@ -104,14 +100,12 @@ export function encodeMpReachHead(
   if (family === 'ipv4-unicast' && !context.ipv4NextHopOverIpv6) {
     throw new BgpArgumentError(`nextHop ${nextHop}: the peer takes only IPv4 next hops for IPv4 prefixes (RFC 8950)`);
   }
-  if (linkLocalNextHop && linkLocalNextHop.value >> 118n !== 0x3fan) {
-    throw new BgpArgumentError(`linkLocalNextHop ${linkLocalNextHop}: give an address of fe80::/10`);
-  }
+  if (linkLocalNextHop) checkLinkLocal(linkLocalNextHop);
   const hops = [...nextHop.toBytes(), ...(linkLocalNextHop?.toBytes() ?? [])];
   return Uint8Array.of(0, afiOf(family), 1, hops.length, ...hops, 0);
 }
 
-/** Identifies equal attribute sets: order and repetition of communities do not matter. */
+/** Identifies equal attribute sets that were checked: order and repetition of communities do not matter. */
 export function attributesKey(attributes: RouteAttributes): string {
   return [
     attributes.origin ?? 'igp',
@@ -141,19 +135,13 @@ function encodeAsPath(asPath: readonly number[], fourOctets: boolean): Uint8Arra
 
 function communityBytes(communities: readonly number[]): Uint8Array {
   const writer = new OctetWriter();
-  for (const value of [...new Set(communities)].sort((a, b) => a - b)) {
-    checkUint32('communities', value, 0);
-    writer.uint32(value);
-  }
+  for (const value of [...new Set(communities)].sort((a, b) => a - b)) writer.uint32(value);
   return writer.toBytes();
 }
 
 function extendedCommunityBytes(communities: readonly bigint[]): Uint8Array {
   const writer = new OctetWriter();
   for (const value of [...new Set(communities)].sort((a, b) => (a < b ? -1 : 1))) {
-    if (value < 0n || value >> 64n !== 0n) {
-      throw new BgpArgumentError(`extendedCommunities: ${value} does not fit eight bytes`);
-    }
     writer.uint32(Number(value >> 32n)).uint32(Number(value & 0xffff_ffffn));
   }
   return writer.toBytes();
@@ -165,22 +153,13 @@ function largeCommunityBytes(communities: readonly LargeCommunity[]): Uint8Array
   for (const [index, community] of order.entries()) {
     const before = order[index - 1];
     if (before?.every((part, i) => part === community[i])) continue;
-    for (const part of community) {
-      checkUint32('largeCommunities', part, 0);
-      writer.uint32(part);
-    }
+    for (const part of community) writer.uint32(part);
   }
   return writer.toBytes();
 }
 
-function word(field: string, value: number): Uint8Array {
-  checkUint32(field, value, 0);
+function word(value: number): Uint8Array {
   return new OctetWriter().uint32(value).toBytes();
-}
-
-function checkUint32(field: string, value: number, least: number): void {
-  if (Number.isInteger(value) && value >= least && value <= 0xffff_ffff) return;
-  throw new BgpArgumentError(`${field}: ${value} is not a whole number from ${least} to 4294967295`);
 }
 
 function putList(writer: OctetWriter, type: number, value: Uint8Array): void {

@@ -193,8 +193,3 @@ function isAsPath(bytes: Uint8Array, start: number, end: number, fourOctets: boo
   }
   return true;
 }
-
-/** RFC 7606 section 7.3 with RFC 4271 section 6.3: 0/8, 127/8 and 224/3 are no next hops. */
-export function isUsableNextHop(firstOctet: number): boolean {
-  return firstOctet !== 0 && firstOctet !== 127 && firstOctet < 224;
-}

@@ -13,13 +13,13 @@ import {
   familyOf,
   updateError,
 } from './assigned-numbers.ts';
+import { isUsableNextHop } from './attribute-checks.ts';
 import { readUint16 } from './octets.ts';
 import { countPrefixes } from './prefixes.ts';
 import {
   type AttributeProblem,
   type AttributeSender,
   type ErrorAction,
-  isUsableNextHop,
   judgeAttribute,
   type ReceivedAttribute,
 } from './update-attributes.ts';

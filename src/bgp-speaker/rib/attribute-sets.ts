@@ -1,3 +1,4 @@
+import { checkAttributes } from '../message/attribute-checks.ts';
 import { attributesKey, type RouteAttributes } from '../message/path-attributes.ts';
 
 /** Gives equal attribute sets one number, as long as something uses it. */
@@ -13,10 +14,14 @@ export class AttributeSets {
     return this.#ids.size;
   }
 
-  /** The number of the set, 1 or more, with one use more. The object must not change afterwards. */
+  /**
+   * The number of the set, 1 or more, with one use more. The object must not change afterwards.
+   * @throws BgpArgumentError naming the field that nobody could be told
+   */
   acquire(attributes: RouteAttributes): number {
     let key = this.#keys.get(attributes);
     if (key === undefined) {
+      checkAttributes(attributes);
       key = attributesKey(attributes);
       this.#keys.set(attributes, key);
     }

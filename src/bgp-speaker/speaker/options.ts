@@ -2,6 +2,7 @@
 import type { Clock, Random } from '../../base/index.ts';
 import { Address, Cidr } from '../../net/index.ts';
 import { BgpOptionsError } from '../errors.ts';
+import { isRouterAddress } from '../message/attribute-checks.ts';
 import type { PeerMachineConfig } from '../session/peer-machine.ts';
 import { resolveSessionOptions, type SessionOptions } from '../session/session-options.ts';
 import type { AuthenticationKey, ConnectionOptions, Transport } from '../transport/transport.ts';
@@ -120,8 +121,8 @@ export function resolvePeer(
   };
   const address = attempt(() => readAddress('address', options.address));
   const localAddress = attempt(() => readAddress('localAddress', options.localAddress));
-  const nextHopIpv4 = attempt(() => readAddress('nextHopIpv4', options.nextHopIpv4, 4));
-  const nextHopIpv6 = attempt(() => readAddress('nextHopIpv6', options.nextHopIpv6, 6));
+  const nextHopIpv4 = attempt(() => readNextHop('nextHopIpv4', options.nextHopIpv4, 4));
+  const nextHopIpv6 = attempt(() => readNextHop('nextHopIpv6', options.nextHopIpv6, 6));
   const { localAs, port, shutdownText = '' } = options;
   const asNumber = localAs?.asNumber ?? speaker.localAs;
   const machine = attempt(() =>
@@ -183,6 +184,12 @@ export function readAddress(field: string, given: string | Address | undefined, 
   if (address && (family === undefined || address.family === family)) return address;
   const kind = family === undefined ? 'IPv4 or IPv6' : `IPv${family}`;
   throw new BgpOptionsError([{ field, text: `"${given}" is not an ${kind} address` }]);
+}
+
+function readNextHop(field: string, given: string | Address | undefined, family: 4 | 6): Address | undefined {
+  const address = readAddress(field, given, family);
+  if (address === undefined || isRouterAddress(address)) return address;
+  throw new BgpOptionsError([{ field, text: `${address} is not the address of a router` }]);
 }
 
 /** @throws BgpOptionsError */

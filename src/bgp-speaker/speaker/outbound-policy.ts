@@ -2,6 +2,7 @@
 import { type Address, Cidr } from '../../net/index.ts';
 import { BgpArgumentError } from '../errors.ts';
 import type { AddressFamily } from '../message/assigned-numbers.ts';
+import { checkAttributes } from '../message/attribute-checks.ts';
 import { wellKnownCommunity } from '../message/communities.ts';
 import type { PathAttributes, RouteAttributes } from '../message/path-attributes.ts';
 import type { RoutePolicy } from '../rib/route-groups.ts';
@@ -61,6 +62,11 @@ export class OutboundPolicy implements RoutePolicy {
     const { exportRoute, view } = this.#peer;
     const attributes = exportRoute && prefix ? this.#exported(exportRoute, prefix, original, view) : original;
     if (!attributes) return undefined;
+    if (typeof attributes !== 'object') {
+      throw new BgpArgumentError(
+        `the export policy of ${view.name} gave ${String(attributes)}, which are no attributes`,
+      );
+    }
     const key = `${family} ${this.mode}`;
     let known = this.#results.get(key);
     if (!known) {
@@ -69,6 +75,7 @@ export class OutboundPolicy implements RoutePolicy {
     }
     let result = known.get(attributes);
     if (!result) {
+      if (attributes !== original) this.#checkExported(attributes, view);
       result = outboundAttributes(attributes, family, this.#peer, this.mode);
       known.set(attributes, result);
     }
@@ -85,6 +92,15 @@ export class OutboundPolicy implements RoutePolicy {
       return exportRoute(prefix, original, view);
     } catch (thrown) {
       throw new BgpArgumentError(`the export policy of ${view.name} failed at ${prefix}: ${messageOf(thrown)}`);
+    }
+  }
+
+  #checkExported(attributes: RouteAttributes, { name }: PeerView): void {
+    try {
+      checkAttributes(attributes);
+    } catch (thrown) {
+      if (!(thrown instanceof BgpArgumentError)) throw thrown;
+      throw new BgpArgumentError(`the export policy of ${name} gave ${thrown.message}`);
     }
   }
 }

@@ -155,6 +155,21 @@ describe('routes', () => {
     });
   });
 
+  test.each<[unknown, RegExp]>([
+    [{ communities: [-1] }, /gave communities: -1/],
+    [{ asPath: [0] }, /gave asPath: 0/],
+    [{ nextHop: Address.parse('127.0.0.1') }, /gave nextHop: 127\.0\.0\.1/],
+    [{ origin: 'IGP' }, /gave origin: "IGP"/],
+    ['none', /gave none, which are no attributes/],
+  ])('a policy that gives what nobody could take, %j, leaves the peer without the route', async (given, text) => {
+    const { speaker, establish, settle, told } = await begin();
+    const { peer, session } = await establish({ exportRoute: () => given as RouteAttributes });
+    speaker.announce('10.0.0.0/24');
+    await settle();
+    expect([peer.changes, session.state]).toEqual([[], 'Established']);
+    expect(told('unsendable')).toMatchObject([{ prefixes: 1, text: expect.stringMatching(text) }]);
+  });
+
   test('a policy may announce: that goes out next', async () => {
     const { speaker, establish, settle } = await begin();
     const { peer } = await establish({
@@ -266,6 +281,10 @@ describe('peers', () => {
       });
     expect(wrong).toThrow(/localAddress: .*peerAs: .*holdTimeSeconds: .*address: .*port: .*multihop: /);
     expect(() => speaker.addPeer({ address: 'fe80::1', peerAs: 1 })).toThrow(/interface: name the one/);
+    const hops = { nextHopIpv4: '127.0.0.1', nextHopIpv6: 'ff02::1' };
+    expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 1, ...hops })).toThrow(
+      /nextHopIpv4: 127\.0\.0\.1 is not .*nextHopIpv6: ff02::1 is not/,
+    );
     expect(() => speaker.addPeer({ address: '192.0.2.2', peerAs: 1, shutdownText: 'é'.repeat(128) })).toThrow(
       /256 bytes/,
     );
