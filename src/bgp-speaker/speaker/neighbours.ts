@@ -77,6 +77,11 @@ export function ownerOf<One extends ConfiguredPeer, Range extends DynamicRange>(
 
 /** Whose connections a listener must admit for this session. */
 export function admitted({ options: { address } }: ConfiguredPeer): Cidr {
+  return peersAt(address);
+}
+
+/** The peer at this address; undefined: whoever is on the link. */
+export function peersAt(address: Address | undefined): Cidr {
   return address ? Cidr.of(address, familyBits(address.family)) : linkLocalPeers;
 }
 

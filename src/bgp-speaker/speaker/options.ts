@@ -5,7 +5,9 @@ import { BgpOptionsError } from '../errors.ts';
 import { isRouterAddress } from '../message/attribute-checks.ts';
 import type { PeerMachineConfig } from '../session/peer-machine.ts';
 import { resolveSessionOptions, type SessionOptions } from '../session/session-options.ts';
+import { checkConnectionOptions } from '../transport/connection-options.ts';
 import type { AuthenticationKey, ConnectionOptions, Transport } from '../transport/transport.ts';
+import { peersAt } from './neighbours.ts';
 import { type ExportPolicy, isLinkLocal } from './outbound-policy.ts';
 import type { DiscoverPeer } from './unnumbered.ts';
 
@@ -129,17 +131,22 @@ export function resolvePeer(
     resolveSessionOptions({ ...options, localAs: asNumber, identifier: speaker.identifier }),
   );
   problem('address', options.address !== undefined || options.interface !== undefined, 'give it, or interface');
-  const needsInterface = address !== undefined && isLinkLocal(address) && options.interface === undefined;
-  problem('interface', !needsInterface, `name the one on which ${address} is`);
   problem('port', port === undefined || isWhole(port, 1, 65_535), `${port} is not a whole number from 1 to 65535`);
   const textBytes = Buffer.byteLength(shutdownText);
   problem('shutdownText', textBytes <= 255, `${textBytes} bytes are more than 255`);
-  problem('ttlSecurityHops', isWhole(options.ttlSecurityHops ?? 1, 1, 254), 'give a whole number from 1 to 254');
-  problem('multihop', isWhole(options.multihop ?? 1, 1, 255), 'give a whole number from 1 to 255');
-  const isTtlClear = options.ttlSecurityHops === undefined || options.multihop === undefined;
-  problem('multihop', isTtlClear, 'give it or ttlSecurityHops, not both');
-  const keyBytes = options.password === undefined ? 1 : Buffer.byteLength(options.password);
-  problem('password', keyBytes >= 1 && keyBytes <= 80, `${keyBytes} bytes; a key has 1 to 80`);
+  const given: ConnectionOptions = {
+    ...(localAddress ? { localAddress } : {}),
+    ...(options.interface === undefined ? {} : { interface: options.interface }),
+    ...(options.password === undefined ? {} : { password: options.password }),
+    ...(options.authenticationKeys === undefined ? {} : { authenticationKeys: options.authenticationKeys }),
+    ...(options.ttlSecurityHops === undefined ? {} : { ttlSecurityHops: options.ttlSecurityHops }),
+    ...(options.multihop === undefined ? {} : { multihop: options.multihop }),
+    ...(options.userTimeoutMs === undefined ? {} : { userTimeoutMs: options.userTimeoutMs }),
+  };
+  // With an address that is wrong or missing, the rest is checked all the same.
+  const isLink = options.address === undefined && options.interface !== undefined;
+  const peers = peersAt(address ?? (isLink ? undefined : (localAddress ?? Address.of(4, 0n))));
+  attempt(() => checkConnectionOptions(peers, given));
   if (problems.length > 0 || !machine) throw new BgpOptionsError(problems);
   const external = isExternal(options.peerAs, asNumber);
   const multihop = options.multihop ?? (external ? 1 : 255);
@@ -161,12 +168,8 @@ export function resolvePeer(
     dynamic,
   };
   const connection: ConnectionOptions = Object.freeze({
-    ...(localAddress ? { localAddress } : {}),
-    ...(options.interface === undefined ? {} : { interface: options.interface }),
-    ...(options.password === undefined ? {} : { password: options.password }),
-    ...(options.authenticationKeys === undefined ? {} : { authenticationKeys: options.authenticationKeys }),
-    ...(options.ttlSecurityHops === undefined ? { multihop } : { ttlSecurityHops: options.ttlSecurityHops }),
-    ...(options.userTimeoutMs === undefined ? {} : { userTimeoutMs: options.userTimeoutMs }),
+    ...given,
+    ...(given.ttlSecurityHops === undefined ? { multihop } : {}),
   });
   // Not shown with the rest: it has the keys.
   const hidden = { enumerable: false, value: connection };

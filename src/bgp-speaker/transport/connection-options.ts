@@ -71,7 +71,7 @@ function within(value: number, least: number, most: number): boolean {
 }
 
 function isKey(key: string | Uint8Array): boolean {
-  return within(typeof key === 'string' ? Buffer.byteLength(key) : key.length, 1, 80);
+  return within(typeof key === 'string' ? Buffer.byteLength(key) : (key?.length ?? 0), 1, 80);
 }
 
 /** RFC 5082: the lowest TTL that a peer this near can arrive with; 1 when any may. */
