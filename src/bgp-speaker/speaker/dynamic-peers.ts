@@ -6,6 +6,8 @@ import type { Session } from './session.ts';
 
 /** A prefix whose addresses may connect, and what they are then. */
 export interface Range extends DynamicRange {
+  /** Names it: a range of the same prefix and interface replaces it. */
+  readonly key: string;
   /** Checked, for the prefix itself. */
   readonly template: ResolvedPeer;
   readonly options: DynamicPeerOptions;
@@ -32,7 +34,7 @@ export class DynamicPeers {
 
   /** Replaces the range of the same prefix and interface. */
   set(range: Range): void {
-    this.#ranges.set(keyOf(range.peers, range.interface), range);
+    this.#ranges.set(range.key, range);
   }
 
   /** The range, which is none any more, and who came from it. */
@@ -51,8 +53,9 @@ export class DynamicPeers {
     this.#origins.set(session, { prefix: range.peers, sinceMs: nowMs });
   }
 
-  left(session: Session): void {
-    this.#origins.delete(session);
+  /** False when it was gone before. */
+  left(session: Session): boolean {
+    return this.#origins.delete(session);
   }
 
   clear(): void {
@@ -72,7 +75,8 @@ export function newRange(
     const text = `${maximumPeers} is not a whole number from 1 to 65535`;
     throw new BgpOptionsError([{ field: 'maximumPeers', text }]);
   }
-  return { peers, interface: link, template: resolve(String(peers), peers.address), options, maximumPeers };
+  const template = resolve(String(peers), peers.address);
+  return { key: keyOf(peers, link), peers, interface: link, template, options, maximumPeers };
 }
 
 function keyOf(peers: Cidr, link: string | undefined): string {

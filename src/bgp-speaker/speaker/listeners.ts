@@ -15,13 +15,28 @@ export interface ListenersObserver {
   onFailed(address: Address, error: Error): void;
 }
 
-/** Where connections are taken, all admitting the same peers. */
+/** What somebody wants admitted. */
+interface Wish {
+  /** Prefix and interface. */
+  readonly key: string;
+  readonly peers: Cidr;
+  readonly options: ConnectionOptions;
+}
+
+/** Who wants something admitted: a session, or the key of a range. */
+type Owner = object | string;
+
+/**
+ * Where connections are taken, all admitting the same peers. Where several owners want the same, the options of the first
+ * session hold, or of the range: of whom the connections will be.
+ */
 export class Listeners {
   readonly #transport: Transport;
   readonly #observer: ListenersObserver;
   readonly #listeners: { address: Address; listener: PeerListener }[] = [];
-  /** By prefix and interface. */
-  readonly #admitted = new Map<string, { peers: Cidr; options: ConnectionOptions }>();
+  readonly #wishes = new Map<Owner, Wish>();
+  /** What every listener admits, by key. */
+  readonly #admitted = new Map<string, Wish>();
   #isClosed = false;
 
   constructor(transport: Transport, observer: ListenersObserver) {
@@ -63,32 +78,47 @@ export class Listeners {
     return listener.port;
   }
 
-  /** @throws BgpOptionsError, BgpTransportError `Listen`; then nobody is admitted */
-  admit(peers: Cidr, options: ConnectionOptions): void {
-    this.#admitted.set(keyOf(peers, options), { peers, options });
+  /** Instead of what this owner wanted before. @throws BgpOptionsError, BgpTransportError `Listen`; then that holds */
+  admit(owner: Owner, peers: Cidr, options: ConnectionOptions): void {
+    const former = this.#wishes.get(owner);
+    const wish = { key: `${peers}%${options.interface ?? ''}`, peers, options };
+    this.#wishes.set(owner, wish);
     try {
-      for (const { address, listener } of this.#listeners) {
-        if (address.family === peers.family) listener.admit(peers, options);
-      }
+      this.#realise(wish.key);
     } catch (thrown) {
-      this.dismiss(peers, options);
+      if (former) this.#wishes.set(owner, former);
+      else this.#wishes.delete(owner);
+      this.#realise(wish.key);
       throw thrown;
     }
+    if (former && former.key !== wish.key) this.#realise(former.key);
   }
 
-  dismiss(peers: Cidr, options: ConnectionOptions): void {
-    this.#admitted.delete(keyOf(peers, options));
-    for (const { address, listener } of this.#listeners) {
-      if (address.family === peers.family) listener.dismiss(peers, options);
-    }
+  dismiss(owner: Owner): void {
+    const former = this.#wishes.get(owner);
+    if (!former) return;
+    this.#wishes.delete(owner);
+    this.#realise(former.key);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all(this.#listeners.splice(0).map(({ listener }) => listener.close()));
   }
-}
 
-function keyOf(peers: Cidr, options: ConnectionOptions): string {
-  return `${peers}%${options.interface ?? ''}`;
+  #realise(key: string): void {
+    const wishes = [...this.#wishes].filter(([, wish]) => wish.key === key);
+    const wanted = (wishes.find(([owner]) => typeof owner === 'object') ?? wishes[0])?.[1];
+    const before = this.#admitted.get(key);
+    if (wanted === before) return;
+    if (wanted) this.#admitted.set(key, wanted);
+    else this.#admitted.delete(key);
+    const { peers, options } = wanted ?? before ?? {};
+    if (!peers || !options) return;
+    for (const { address, listener } of this.#listeners) {
+      if (address.family !== peers.family) continue;
+      if (wanted) listener.admit(peers, options);
+      else listener.dismiss(peers, options);
+    }
+  }
 }

@@ -125,14 +125,20 @@ export class BgpSpeaker {
   addPeer(options: PeerOptions): Session {
     this.#checkOpen();
     const resolved = resolvePeer(this, options);
-    const session = this.#add(resolved);
+    const { name, address, interface: link, connection } = resolved;
+    if (this.#sessions.get(name)?.options.dynamic === false) {
+      throw new BgpOptionsError([{ field: 'name', text: `there is a peer "${name}" already; give this one another` }]);
+    }
+    const session = new Session(resolved, this.#host);
+    this.#listeners.admit(session, admitted(session), connection);
     try {
-      this.#listeners.admit(admitted(session), resolved.connection);
-      if (!resolved.address && resolved.interface !== undefined) this.#unnumbered.watch(resolved.interface);
+      if (!address && link !== undefined) this.#unnumbered.watch(link);
     } catch (thrown) {
-      this.#forget(session);
+      this.#listeners.dismiss(session);
       throw thrown;
     }
+    this.#endDynamic(resolved);
+    this.#add(session);
     if (!resolved.disabled) session.start();
     return session;
   }
@@ -146,8 +152,8 @@ export class BgpSpeaker {
       return;
     }
     this.#forget(session);
-    const { address, connection, interface: link } = session.options;
-    this.#listeners.dismiss(admitted(session), connection);
+    const { address, interface: link } = session.options;
+    this.#listeners.dismiss(session);
     if (!address && link !== undefined) this.#unnumbered.unwatch(link);
     session.deconfigure();
     await this.#gone(session);
@@ -163,7 +169,7 @@ export class BgpSpeaker {
     const range = newRange(readPrefix('prefix', prefix), options, (name, address) =>
       resolvePeer(this, { ...options, name, address }, true),
     );
-    this.#listeners.admit(range.peers, range.template.connection);
+    this.#listeners.admit(range.key, range.peers, range.template.connection);
     this.#dynamic.set(range);
   }
 
@@ -171,7 +177,7 @@ export class BgpSpeaker {
   async rejectPeers(prefix: string | Cidr, { interface: link }: { interface?: string } = {}): Promise<void> {
     const ended = this.#dynamic.delete(readPrefix('prefix', prefix), link);
     if (!ended) return;
-    this.#listeners.dismiss(ended.range.peers, ended.range.template.connection);
+    this.#listeners.dismiss(ended.range.key);
     for (const session of ended.sessions) session.deconfigure();
     await Promise.all(ended.sessions.map((session) => session.gone()));
   }
@@ -267,15 +273,19 @@ export class BgpSpeaker {
     if (this.#closing) throw new BgpOptionsError([{ field: 'speaker', text: 'it is closed' }]);
   }
 
-  #add(resolved: ResolvedPeer): Session {
-    const { name } = resolved;
-    if (this.#sessions.has(name)) {
-      throw new BgpOptionsError([{ field: 'name', text: `there is a peer "${name}" already; give this one another` }]);
+  #add(session: Session): void {
+    this.#sessions.set(session.name, session);
+    this.#events.emit({ type: 'peer-added', peer: session.name, dynamic: session.options.dynamic });
+  }
+
+  /** A dynamic peer that somebody configures now, or whose name is wanted, gives way. */
+  #endDynamic({ name, address, interface: link }: ResolvedPeer): void {
+    for (const { session, ...peer } of this.#dynamic.sessions) {
+      const isSame = address !== undefined && peer.address.equals(address) && session.options.interface === link;
+      if (!isSame && session.name !== name) continue;
+      this.#leave(session);
+      session.deconfigure();
     }
-    const session = new Session(resolved, this.#host);
-    this.#sessions.set(name, session);
-    this.#events.emit({ type: 'peer-added', peer: name, dynamic: resolved.dynamic });
-    return session;
   }
 
   #forget(session: Session): void {
@@ -324,19 +334,32 @@ export class BgpSpeaker {
   }
 
   #acceptDynamic(range: Range, socket: Socket, from: PeerEndpoint): void {
-    const resolved = resolvePeer(this, { ...range.options, address: from.address }, true);
-    const session = this.#add(resolved);
+    const { name } = resolvePeer(this, { ...range.options, address: from.address }, true);
+    const options = { ...range.options, name: this.#freeName(name), address: from.address };
+    const session = new Session(resolvePeer(this, options, true), this.#host);
+    this.#add(session);
     this.#dynamic.came(session, range, this.#host.clock.monotonicMs());
     session.start();
     session.accept(socket, from);
   }
 
+  /** Any name may have been given to a configured peer. */
+  #freeName(name: string): string {
+    let free = name;
+    for (let number = 2; this.#sessions.has(free); number++) free = `${name}#${number}`;
+    return free;
+  }
+
   #dynamicEnded(session: Session): void {
-    if (this.#sessions.get(session.name) !== session) return;
-    this.#dynamic.left(session);
+    if (this.#leave(session)) session.stop();
+  }
+
+  /** @returns whether it was there */
+  #leave(session: Session): boolean {
+    if (!this.#dynamic.left(session)) return false;
     this.#forget(session);
     void this.#gone(session);
-    session.stop();
+    return true;
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type {
+  ConnectionOptions,
   ListenOptions,
   PeerEndpoint,
   PeerListener,
@@ -97,6 +98,8 @@ export class MemoryTransport implements Transport {
   readonly listeners: ListenOptions[] = [];
   /** "LISTENER PEERS INTERFACE" */
   readonly admitted = new Set<string>();
+  /** The options of each of them. */
+  readonly admittedWith = new Map<string, ConnectionOptions>();
   admitFails = false;
   answer: DialAnswer = 'accept';
   onDial: ((socket: MemorySocket) => void) | undefined;
@@ -120,9 +123,11 @@ export class MemoryTransport implements Transport {
     this.listeners.push(options);
     return {
       port: options.port ?? 179,
-      admit: (peers, { interface: link = '' }) => {
+      admit: (peers, connection) => {
         if (this.admitFails) throw new Error('no more keys');
-        this.admitted.add(`${options.address} ${peers} ${link}`);
+        const key = `${options.address} ${peers} ${connection.interface ?? ''}`;
+        this.admitted.add(key);
+        this.admittedWith.set(key, connection);
       },
       dismiss: (peers, { interface: link = '' } = {}) =>
         void this.admitted.delete(`${options.address} ${peers} ${link}`),

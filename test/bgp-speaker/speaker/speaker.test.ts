@@ -256,6 +256,40 @@ describe('listeners', () => {
     speaker.addPeer({ address: '192.0.2.2', peerAs: 1 });
   });
 
+  test('two peers at one address share what admits them: the options of the first hold until it is removed', async () => {
+    const { speaker, transport, settle } = await begin();
+    const admits = () => transport.admittedWith.get('192.0.2.1 192.0.2.2/32 ')?.password;
+    const first = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002, passive: true, password: 'one' });
+    const second = { address: '192.0.2.2', peerAs: 65002, passive: true, name: 'second', password: 'two' } as const;
+    await speaker.removePeer(speaker.addPeer(second));
+    expect([...transport.admitted, admits()]).toEqual(['192.0.2.1 192.0.2.2/32 ', 'one']);
+    speaker.addPeer(second);
+    expect(admits()).toBe('one');
+    const peer = new ScriptedPeer(transport.connect('192.0.2.2'));
+    await settle();
+    expect([first.state, peer.types]).toEqual(['OpenSent', [1]]);
+    const removed = speaker.removePeer(first);
+    await settle();
+    await removed;
+    expect([...transport.admitted, admits()]).toEqual(['192.0.2.1 192.0.2.2/32 ', 'two']);
+    // A range that is one address counts less than the peer.
+    speaker.acceptPeers('192.0.2.2/32', { peerAs: 65002, password: 'three' });
+    expect(admits()).toBe('two');
+    await speaker.removePeer(speaker.sessions[0] ?? first);
+    expect(admits()).toBe('three');
+  });
+
+  test('a range that cannot be replaced stays as it was', async () => {
+    const { speaker, transport } = await begin();
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 1, password: 'old' });
+    transport.admitFails = true;
+    expect(() => speaker.acceptPeers('198.51.100.0/24', { peerAs: 1, password: 'new' })).toThrow('no more keys');
+    expect([...transport.admitted]).toEqual(['192.0.2.1 198.51.100.0/24 ']);
+    transport.admitFails = false;
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 1, password: 'new' });
+    expect(transport.admittedWith.get('192.0.2.1 198.51.100.0/24 ')).toMatchObject({ password: 'new' });
+  });
+
   test('one that fails is told and leaves the others', async () => {
     const { speaker, transport, told, settle } = await begin();
     await speaker.listen({ address: '127.0.0.1', port: 1179 });
@@ -377,6 +411,38 @@ describe('peers', () => {
     await rejected;
     expect([second.notified, speaker.sessions]).toEqual([[6, 3], []]);
     expect((await connect(4)).isEnded).toBe(true);
+  });
+
+  test('a dynamic peer whose address is the name of a configured one gets another name', async () => {
+    const { speaker, transport, settle } = await begin();
+    speaker.addPeer({ name: '198.51.100.9', address: '198.51.100.8', peerAs: 65002, passive: true });
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 'external' });
+    const peer = new ScriptedPeer(transport.connect('198.51.100.9'));
+    peer.send(open(), keepalive);
+    await settle();
+    expect(speaker.sessions.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      '198.51.100.9 Active',
+      '198.51.100.9#2 Established',
+    ]);
+  });
+
+  test.each([
+    ['address', { address: '198.51.100.9', name: 'router' }],
+    ['name', { address: '198.51.100.8', name: '198.51.100.9' }],
+  ])('a dynamic peer gives way to a configured one of its %s', async (_, configured) => {
+    const { speaker, transport, settle, told } = await begin();
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 'external' });
+    const peer = new ScriptedPeer(transport.connect('198.51.100.9'));
+    peer.send(open(), keepalive);
+    await settle();
+    const session = speaker.addPeer({ ...configured, peerAs: 65002, passive: true });
+    await settle();
+    expect([peer.notified, speaker.sessions]).toEqual([[6, 3], [session]]);
+    expect(told('peer-removed')).toMatchObject([{ peer: '198.51.100.9' }]);
+    const again = new ScriptedPeer(transport.connect(configured.address));
+    again.send(open(), keepalive);
+    await settle();
+    expect(session.state).toBe('Established');
   });
 
   test('a dynamic peer that never opens gives way to one that comes', async () => {
