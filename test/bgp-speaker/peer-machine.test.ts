@@ -38,7 +38,8 @@ const config: PeerMachineConfig = {
 /** Loses collisions against us, and wins them. */
 const lower = open(65002, '10.0.0.4');
 const higher = open(65002, '200.0.0.1');
-const restarting = open(65002, '10.0.0.4', { gracefulRestart: restart });
+const restartFamilies = [{ family: 'ipv4-unicast', forwarding: true }] as const;
+const restarting = open(65002, '10.0.0.4', { gracefulRestart: { ...restart, families: restartFamilies } });
 const bye: Notification = { code: 6, subcode: 2, data: new Uint8Array(0) };
 
 /** Effects in short, in the order they come. */
@@ -525,14 +526,37 @@ describe('collisions (RFC 4271 section 6.8)', () => {
 });
 
 describe('a restarted peer (RFC 4724 section 4.2)', () => {
-  test('its new connection replaces the session without a NOTIFICATION', () => {
-    const again = play([start, ours, opened(1, restarting), keepalive(1), theirs]);
-    expect(again.last).toEqual(['1 close', '1 down peer-restarted', 'no stable', '2 send-open', '2:hold=240']);
-    expect(play([opened(2, restarting), keepalive(2)], again.state).rfc).toBe('Established');
+  const established = [start, ours, opened(1, restarting), keepalive(1)];
+
+  test('its OPEN on a new connection replaces the session without a NOTIFICATION', () => {
+    const again = play([...established, theirs, opened(2, restarting)]);
+    expect(again.last).toEqual([
+      '1 close',
+      '1 down peer-restarted',
+      'no stable',
+      '2 send-keepalive',
+      '2:hold=90',
+      '2:keepalive=30',
+    ]);
+    expect(play([keepalive(2)], again.state).rfc).toBe('Established');
   });
 
-  test('without the capability the session stays', () => {
-    expect(play([...up, theirs])).toMatchObject({ rfc: 'Established' });
+  test('a connection without an OPEN, or with a wrong one, ends nothing', () => {
+    const beside = play([...established, theirs]);
+    expect([beside.rfc, beside.last]).toEqual(['Established', ['2 send-open', '2:hold=240']]);
+    expect(play([closed(2)], beside.state).rfc).toBe('Established');
+    const wrong = play([opened(2, open(65009, '10.0.0.4'))], beside.state);
+    expect([wrong.rfc, wrong.last[0]]).toEqual(['Established', '2!2/2']);
+    expect(play([timer(2, 'hold')], beside.state).rfc).toBe('Established');
+  });
+
+  test.each([
+    ['without the capability', lower],
+    ['with the capability for no family', open(65002, '10.0.0.4', { gracefulRestart: restart })],
+  ])('%s the session stays, and the new connection has lost', (_, message) => {
+    const beside = play([start, ours, opened(1, message), keepalive(1), theirs, opened(2, message)]);
+    expect(beside.rfc).toBe('Established');
+    expect(beside.last).toEqual(['2!6/7', '2 close', '2 failed notification-sent']);
   });
 });
 

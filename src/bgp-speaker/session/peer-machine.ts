@@ -270,17 +270,12 @@ class Turn {
     this.effects.push({ type: 'close', connection: id });
   }
 
-  /** A side has one connection: who opens another has lost the one before. */
+  /** A side opens one connection at a time: who opens another has lost the one before. Not so an established one. */
   #makeRoom(initiator: 'us' | 'peer'): void {
     if (this.state.phase !== 'running') return;
     for (const connection of this.state.connections) {
-      const isReplaced =
-        connection.state === 'established'
-          ? initiator === 'peer' && connection.negotiated.gracefulRestart !== undefined
-          : connection.initiator === initiator;
-      if (!isReplaced) continue;
+      if (connection.state === 'established' || connection.initiator !== initiator) continue;
       this.#end(connection, { kind: 'peer-restarted' });
-      if (connection.state === 'established') this.#cancelTimer('stable');
     }
   }
 
@@ -344,7 +339,10 @@ class Turn {
       return this.#fail(connection, thrown.notification);
     }
     const rival = running.connections.find(({ id, state }) => id !== connection.id && state !== 'open-sent');
-    if (rival) {
+    if (rival?.state === 'established' && hasRestarted(rival)) {
+      this.#end(rival, { kind: 'peer-restarted' });
+      this.#cancelTimer('stable');
+    } else if (rival) {
       const stays =
         rival.state === 'established' || rival.initiator === collisionWinner(this.#config.local, open)
           ? rival
@@ -451,6 +449,15 @@ class Turn {
     const connections = this.state.connections.map((other) => (other.id === connection.id ? connection : other));
     this.state = { ...this.state, connections };
   }
+}
+
+/**
+ * What the OPEN on a second connection says of the established one (RFC 4724 section 4.2): of a peer with graceful restart
+ * for at least one family, that it is gone. The RFC takes the TCP connection for that, which costs a stranger nothing.
+ */
+function hasRestarted({ negotiated }: Extract<Connection, { negotiated: Negotiated }>): boolean {
+  const { gracefulRestart, peer } = negotiated;
+  return gracefulRestart !== undefined && (peer.capabilities.gracefulRestart?.families.length ?? 0) > 0;
 }
 
 function plain(code: number): Notification {
