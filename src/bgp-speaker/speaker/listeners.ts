@@ -82,6 +82,7 @@ export class Listeners {
   admit(owner: Owner, peers: Cidr, options: ConnectionOptions): void {
     const former = this.#wishes.get(owner);
     const wish = { key: `${peers}%${options.interface ?? ''}`, peers, options };
+    if (former?.key === wish.key && former.options === options) return;
     this.#wishes.set(owner, wish);
     try {
       this.#realise(wish.key);

@@ -17,7 +17,9 @@ const openingGraceMs = 10_000;
 
 /** A session, as far as it matters here. */
 export interface ConfiguredPeer {
-  /** No address: whoever is on the interface. */
+  /** Of an unnumbered peer, once it was found. */
+  readonly address: Address | undefined;
+  /** No address: whoever is found on the interface. */
   readonly options: { readonly address: Address | undefined; readonly interface: string | undefined };
 }
 
@@ -58,8 +60,8 @@ export function ownerOf<One extends ConfiguredPeer, Range extends DynamicRange>(
   ranges: readonly Range[],
   nowMs: number,
 ): Owner<One, Range> {
-  const own =
-    configured.find(({ options }) => isAt(options, from)) ?? configured.find((one) => isUnnumbered(one, from));
+  const here = configured.filter(({ address, options }) => isAt({ address, interface: options.interface }, from));
+  const own = here.find(({ options }) => options.address !== undefined) ?? here[0];
   if (own) return { kind: 'session', session: own };
   const known = live.find((peer) => isAt(peer, from));
   if (known) return { kind: 'session', session: known.session };
@@ -73,11 +75,6 @@ export function ownerOf<One extends ConfiguredPeer, Range extends DynamicRange>(
   // A cap that was lowered: only when the count is at it again does one come for one.
   if (evict && others.length === range.maximumPeers) return { kind: 'new', range, evict: evict.session };
   return { kind: 'refused', reason: 'too-many' };
-}
-
-/** Whose connections a listener must admit for this session. */
-export function admitted({ options: { address } }: ConfiguredPeer): Cidr {
-  return peersAt(address);
 }
 
 /** The peer at this address; undefined: whoever is on the link. */
@@ -97,10 +94,6 @@ function isOf(range: DynamicRange, peer: { prefix: Cidr; interface: string | und
 
 function isAt(options: { address: Address | undefined; interface: string | undefined }, from: PeerEndpoint): boolean {
   return isOnLink(from, options.interface) && (options.address?.equals(from.address) ?? false);
-}
-
-function isUnnumbered({ options }: ConfiguredPeer, from: PeerEndpoint): boolean {
-  return options.address === undefined && options.interface === from.interface && isLinkLocal(from.address);
 }
 
 /** Link-local addresses mean something on their link only. */

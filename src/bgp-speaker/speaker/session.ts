@@ -9,7 +9,7 @@ import { RouteReader } from '../rib/route-reader.ts';
 import type { Routes } from '../rib/routes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
 import type { DownReason, RfcState } from '../session/peer-machine.ts';
-import type { PeerEndpoint, Transport } from '../transport/transport.ts';
+import type { Transport } from '../transport/transport.ts';
 import { Allowance } from './allowance.ts';
 import { Conditions } from './conditions.ts';
 import type { Connection } from './connection.ts';
@@ -20,6 +20,7 @@ import type { ResolvedPeer } from './options.ts';
 import { outboundPeer } from './outbound-peer.ts';
 import { OutboundPolicy } from './outbound-policy.ts';
 import { PeerDriver } from './peer-driver.ts';
+import { PeerSearch } from './peer-search.ts';
 import { ReceivedUpdates } from './received-updates.ts';
 import { RestartBit } from './restart-bit.ts';
 import { RouteSender } from './route-sender.ts';
@@ -38,6 +39,8 @@ export interface SessionHost {
   onIdle(session: Session): void;
   /** Finds the peer of an unnumbered session. */
   discover(interfaceName: string, signal: AbortSignal): Promise<Address>;
+  /** There it is: its connections are to be taken. @throws BgpOptionsError, BgpTransportError `Listen` */
+  onFound(session: Session, address: Address): void;
 }
 
 export interface StopOptions {
@@ -77,6 +80,8 @@ export class Session {
   readonly #conditions: Conditions;
   readonly #received: ReceivedUpdates;
   readonly #refreshReports: Allowance;
+  /** For an unnumbered peer that we do not dial. */
+  readonly #search: PeerSearch | undefined;
   #established: Established | undefined;
   #isPumping = false;
   #wasConnected = false;
@@ -90,6 +95,15 @@ export class Session {
     this.#conditions = new Conditions(host.clock);
     this.#refreshReports = new Allowance(host.clock);
     this.#received = new ReceivedUpdates(options.name, host.clock, this.#counters, (event) => host.emit(event));
+    const { machine, address, interface: link = '' } = options;
+    if (!address && machine.passive) {
+      this.#search = new PeerSearch({
+        discover: (signal) => host.discover(link, signal),
+        onFound: (found) => this.#found(found),
+        clock: host.clock,
+        intervalMs: machine.connectRetrySeconds * 1000,
+      });
+    }
     this.#driver = new PeerDriver({
       config: () => this.#restartBit.config,
       dial: (signal) => this.#dial(signal),
@@ -145,6 +159,7 @@ export class Session {
 
   /** Wants the session: at first, or again after `stop`. */
   start(): void {
+    this.#search?.start();
     this.#driver.step({ type: 'start' });
   }
 
@@ -224,9 +239,7 @@ export class Session {
   }
 
   /** Takes a connection that the peer made. */
-  accept(socket: Socket, from: PeerEndpoint): void {
-    this.address ??= from.address;
-    if (this.options.address === undefined) this.address = from.address;
+  accept(socket: Socket): void {
     this.#wasConnected = true;
     this.#driver.accept(socket);
   }
@@ -318,8 +331,21 @@ export class Session {
     const { address, port, connection, interface: interfaceName } = this.options;
     const { transport, discover } = this.#host;
     const found = address ?? (await discover(interfaceName ?? '', signal));
-    this.address = found;
+    signal.throwIfAborted();
+    if (!address) this.#found(found);
     return transport.dial({ address: found, ...(port === undefined ? {} : { port }) }, connection, signal);
+  }
+
+  /** What the listeners do not take for its peer, we may dial all the same. */
+  #found(address: Address): void {
+    // Who is on the link now is not who the session is with.
+    if (this.#established) return;
+    this.address = address;
+    try {
+      this.#host.onFound(this, address);
+    } catch (thrown) {
+      this.#connectFailed(thrown instanceof Error ? thrown : new Error(String(thrown)));
+    }
   }
 
   #up(connection: Connection, negotiated: Negotiated): void {
@@ -381,6 +407,7 @@ export class Session {
   #settled(): void {
     this.#conditions.look();
     const { state } = this.#driver;
+    if (state.phase === 'stopped') this.#search?.stop();
     const isIdle =
       state.phase === 'stopped' || (state.phase === 'running' && !state.dialling && state.connections.length === 0);
     if (this.options.dynamic && isIdle && this.#wasConnected) this.#host.onIdle(this);

@@ -11,7 +11,7 @@ import { Allowance } from './allowance.ts';
 import { DynamicPeers, newRange, type Range } from './dynamic-peers.ts';
 import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
 import { Listeners } from './listeners.ts';
-import { admitted, ownerOf } from './neighbours.ts';
+import { ownerOf, peersAt } from './neighbours.ts';
 import {
   type DynamicPeerOptions,
   type PeerOptions,
@@ -130,13 +130,8 @@ export class BgpSpeaker {
       throw new BgpOptionsError([{ field: 'name', text: `there is a peer "${name}" already; give this one another` }]);
     }
     const session = new Session(resolved, this.#host);
-    this.#listeners.admit(session, admitted(session), connection);
-    try {
-      if (!address && link !== undefined) this.#unnumbered.watch(link);
-    } catch (thrown) {
-      this.#listeners.dismiss(session);
-      throw thrown;
-    }
+    if (address) this.#listeners.admit(session, peersAt(address), connection);
+    else if (link !== undefined) this.#unnumbered.watch(link, session);
     this.#endDynamic(resolved);
     this.#add(session);
     if (!resolved.disabled) session.start();
@@ -152,9 +147,8 @@ export class BgpSpeaker {
       return;
     }
     this.#forget(session);
-    const { address, interface: link } = session.options;
     this.#listeners.dismiss(session);
-    if (!address && link !== undefined) this.#unnumbered.unwatch(link);
+    this.#unnumbered.unwatch(session);
     session.deconfigure();
     await this.#gone(session);
   }
@@ -265,6 +259,7 @@ export class BgpSpeaker {
       isComplete: () => this.#isComplete,
       emit: (event) => this.#events.emit(event),
       onIdle: (session) => this.#dynamicEnded(session),
+      onFound: (session, address) => this.#found(session, address),
       discover: (interfaceName, signal) => this.#unnumbered.discover(interfaceName, signal),
     };
   }
@@ -312,6 +307,12 @@ export class BgpSpeaker {
     for (const session of this.#sessions.values()) if (session.isBehind) session.pump();
   }
 
+  /** Nobody else on the link of an unnumbered peer may connect. */
+  #found(session: Session, address: Address): void {
+    if (this.#sessions.get(session.name) !== session) return;
+    this.#listeners.admit(session, peersAt(address), session.options.connection);
+  }
+
   #accepted(socket: Socket, from: PeerEndpoint): void {
     const sessions = [...this.#sessions.values()];
     const configured = sessions.filter(({ options }) => !options.dynamic);
@@ -321,7 +322,7 @@ export class BgpSpeaker {
       socket.destroy();
       const reason = owner.kind === 'refused' ? owner.reason : 'not-admitted';
       this.#refused(from, reason);
-    } else if (owner.kind === 'session') owner.session.accept(socket, from);
+    } else if (owner.kind === 'session') owner.session.accept(socket);
     else {
       owner.evict?.giveWay();
       this.#acceptDynamic(owner.range, socket, from);
@@ -340,7 +341,7 @@ export class BgpSpeaker {
     this.#add(session);
     this.#dynamic.came(session, range, this.#host.clock.monotonicMs());
     session.start();
-    session.accept(socket, from);
+    session.accept(socket);
   }
 
   /** Any name may have been given to a configured peer. */

@@ -10,8 +10,14 @@ import { Address, Cidr } from '../../../src/net/index.ts';
 
 const address = (text: string) => Address.parse(text);
 const from = (text: string) => ({ address: address(text), port: 40_000 });
-const session = (text?: string, link?: string): ConfiguredPeer => ({
-  options: { address: text === undefined ? undefined : address(text), interface: link },
+const session = (text?: string, link?: string): ConfiguredPeer => {
+  const at = text === undefined ? undefined : address(text);
+  return { address: at, options: { address: at, interface: link } };
+};
+/** A peer that was found, or not yet. */
+const unnumbered = (link: string, found?: string): ConfiguredPeer => ({
+  ...session(undefined, link),
+  address: found === undefined ? undefined : address(found),
 });
 const live = (text: string, prefix: string, sinceMs = 0, isEstablished = true): DynamicPeer<ConfiguredPeer> => ({
   session: session(text),
@@ -89,13 +95,16 @@ describe('link-local neighbours', () => {
     expect(ownerOf(via('eth1'), [], [there], ranges, 0)).toMatchObject({ kind: 'new', range: ranges[1] });
   });
 
-  test('an unnumbered peer is whoever calls on its link, unless that one has a session of its own', () => {
-    const [unnumbered, named] = [session(undefined, 'eth0'), session('fe80::1', 'eth0')];
-    const owner = (link: string, text: string) => ownerOf(via(link, text), [unnumbered, named], [], [], 0);
-    expect(owner('eth0', 'fe80::9')).toEqual({ kind: 'session', session: unnumbered });
-    expect(owner('eth0', 'fe80::1')).toEqual({ kind: 'session', session: named });
-    expect(owner('eth1', 'fe80::9')).toEqual({ kind: 'refused', reason: 'not-admitted' });
-    expect(owner('eth0', '2001:db8::9')).toEqual({ kind: 'refused', reason: 'not-admitted' });
+  test('an unnumbered peer is who was found on its link, unless that one has a session of its own', () => {
+    const peers = [unnumbered('eth0', 'fe80::9'), unnumbered('eth1', 'fe80::1'), session('fe80::1', 'eth1')];
+    const owner = (link: string, text: string) => ownerOf(via(link, text), peers, [], [], 0);
+    expect(owner('eth0', 'fe80::9')).toEqual({ kind: 'session', session: peers[0] });
+    expect(owner('eth1', 'fe80::1')).toEqual({ kind: 'session', session: peers[2] });
+    const refused = { kind: 'refused', reason: 'not-admitted' };
+    expect(owner('eth0', 'fe80::8')).toEqual(refused);
+    expect(owner('eth1', 'fe80::9')).toEqual(refused);
+    expect(owner('eth0', '2001:db8::9')).toEqual(refused);
+    expect(ownerOf(via('eth0', 'fe80::9'), [unnumbered('eth0')], [], [], 0)).toEqual(refused);
   });
 });
 

@@ -1,8 +1,9 @@
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { PeerOptions, RouteAttributes, SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
+import { Unnumbered } from '../../../src/bgp-speaker/speaker/unnumbered.ts';
 import { Address } from '../../../src/net/index.ts';
-import { keepalive, open, ScriptedPeer } from './scripted-peer.ts';
+import { gracefulRestart, keepalive, open, ScriptedPeer } from './scripted-peer.ts';
 import { newWorld, type World } from './world.ts';
 
 let world: World;
@@ -459,16 +460,93 @@ describe('peers', () => {
     ]);
   });
 
-  test('an unnumbered peer is dialled where it is found, and known by its link when it calls', async () => {
+  test('an unnumbered peer is dialled where it is found, and known by its address there when it calls', async () => {
     const router = Address.parse('fe80::9');
     const { speaker, transport, settle } = await begin({ discoverPeer: async () => router });
     const session = speaker.addPeer({ interface: 'eth7', peerAs: 'external' });
     await settle();
     expect([session.name, transport.dialled[0]?.peer.address]).toEqual(['eth7', router]);
     const passive = speaker.addPeer({ interface: 'eth8', peerAs: 'external', passive: true });
+    await settle();
     transport.connect('fe80::9', 'eth8');
     await settle();
     expect([passive.state, String(passive.address)]).toEqual(['OpenSent', 'fe80::9']);
+  });
+
+  test('nobody else on the link of an unnumbered peer is taken for it', async () => {
+    const { transport, establish, settle, told } = await begin({
+      discoverPeer: async () => Address.parse('fe80::9'),
+    });
+    const restart = { restartTimeSeconds: 30, restarted: false, forwarding: true };
+    const { session } = await establish(
+      { interface: 'eth7', gracefulRestart: restart },
+      open(65002, { capabilities: [gracefulRestart] }),
+    );
+    const stranger = new ScriptedPeer(transport.connect('fe80::666', 'eth7'));
+    stranger.send(open(65002), keepalive);
+    await settle();
+    expect([session.state, String(session.address), session.counters.flaps]).toEqual(['Established', 'fe80::9', 0]);
+    expect([stranger.messages, stranger.isEnded]).toEqual([[], true]);
+    expect(told('refused')).toMatchObject([{ reason: 'not-admitted' }]);
+  });
+
+  test('unnumbered peers with passwords of their own are admitted each by the address found on its link', async () => {
+    const routers = new Map([
+      ['eth0', 'fe80::a'],
+      ['eth1', 'fe80::b'],
+    ]);
+    const { speaker, transport, settle, pass } = await begin({
+      listen: [{ address: '::' }],
+      discoverPeer: async (link) => Address.parse(routers.get(link) ?? ''),
+    });
+    const admits = () => [...transport.admitted].map((key) => [key, transport.admittedWith.get(key)?.password]);
+    for (const link of ['eth0', 'eth1']) {
+      speaker.addPeer({ interface: link, peerAs: 'external', password: `key of ${link}`, passive: true });
+    }
+    expect(admits()).toEqual([]);
+    await settle();
+    const first = [':: fe80::a/128 eth0', 'key of eth0'];
+    expect(admits()).toEqual([first, [':: fe80::b/128 eth1', 'key of eth1']]);
+    // Another router there; the next look finds it.
+    routers.set('eth1', 'fe80::c');
+    await pass(10_000);
+    expect(admits()).toEqual([first, [':: fe80::c/128 eth1', 'key of eth1']]);
+    const [, second] = speaker.sessions;
+    if (second) await speaker.removePeer(second);
+    expect(admits()).toEqual([first]);
+  });
+
+  test('a found peer that the kernel does not admit is told, and dialled all the same', async () => {
+    const { speaker, transport, settle, told } = await begin({ discoverPeer: async () => Address.parse('fe80::9') });
+    await speaker.listen({ address: '::' });
+    transport.admitFails = true;
+    const session = speaker.addPeer({ interface: 'eth7', peerAs: 'external' });
+    await settle();
+    expect(session.state).toBe('OpenSent');
+    expect(told('failed')).toMatchObject([{ peer: 'eth7', text: 'no more keys' }]);
+  });
+
+  test('two unnumbered peers on one link: the link is watched until both are removed', async () => {
+    await begin();
+    const calls: string[] = [];
+    const discovery = {
+      watch: (link: string) => void calls.push(`watch ${link}`),
+      unwatch: (link: string) => void calls.push(`unwatch ${link}`),
+      neighbour: () => undefined,
+      discoverPeer: () => Promise.reject(new Error('none')),
+      counters: () => undefined,
+      close: () => void calls.push('close'),
+    };
+    const unnumbered = new Unnumbered(undefined, world.clock, Math.random, () => discovery);
+    const [a, b] = [{}, {}];
+    unnumbered.watch('eth0', a);
+    unnumbered.watch('eth0', b);
+    unnumbered.unwatch(a);
+    expect(calls).toEqual(['watch eth0', 'watch eth0']);
+    unnumbered.unwatch(b);
+    unnumbered.unwatch(b);
+    expect(calls.slice(2)).toEqual(['unwatch eth0']);
+    unnumbered.close();
   });
 
   test('with two peers of the same link-local address on two links, the link decides', async () => {

@@ -65,7 +65,8 @@ export async function newWorld(options: Partial<SpeakerOptions> = {}): Promise<W
     pass,
     dialled,
     async establish(peerOptions = {}, opened = open()) {
-      const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002, ...peerOptions });
+      const where = peerOptions.interface === undefined ? { address: '192.0.2.2' } : {};
+      const session = speaker.addPeer({ ...where, peerAs: 65002, ...peerOptions });
       await settle();
       const peer = dialled();
       peer.send(opened, keepalive);
