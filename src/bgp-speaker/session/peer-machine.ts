@@ -63,7 +63,8 @@ export type PeerTimer = 'connect-retry' | 'idle-hold' | 'stable';
 export type ConnectionTimer = 'hold' | 'keepalive' | 'send-hold';
 
 export type PeerEvent =
-  | { type: 'start' }
+  /** `failures`: in a row, known from earlier; default 0. */
+  | { type: 'start'; failures?: number }
   /** `notification` undefined closes without a word, as a graceful restart does (RFC 4724 section 4.1). */
   | { type: 'stop'; notification: Notification | undefined }
   /** Ends the session and starts over: administrative reset, BFD down, changed configuration. */
@@ -153,7 +154,7 @@ class Turn {
   take(event: PeerEvent): void {
     switch (event.type) {
       case 'start':
-        if (this.state.phase === 'stopped') this.#run(0);
+        if (this.state.phase === 'stopped') this.#run(event.failures ?? 0);
         return;
       case 'stop':
         this.#stop(event.notification);

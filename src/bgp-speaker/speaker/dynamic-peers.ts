@@ -1,5 +1,7 @@
+import type { Clock } from '../../base/index.ts';
 import type { Address, Cidr } from '../../net/index.ts';
 import { BgpOptionsError } from '../errors.ts';
+import { FailureMemory } from './failure-memory.ts';
 import type { DynamicPeer, DynamicRange } from './neighbours.ts';
 import type { DynamicPeerOptions, ResolvedPeer } from './options.ts';
 import type { Session } from './session.ts';
@@ -17,6 +19,11 @@ export interface Range extends DynamicRange {
 export class DynamicPeers {
   readonly #ranges = new Map<string, Range>();
   readonly #origins = new Map<Session, { prefix: Cidr; sinceMs: number }>();
+  readonly #failures: FailureMemory;
+
+  constructor(clock: Clock) {
+    this.#failures = new FailureMemory(clock);
+  }
 
   get ranges(): readonly Range[] {
     return [...this.#ranges.values()];
@@ -49,18 +56,25 @@ export class DynamicPeers {
     return { range, sessions: sessions.map(([session]) => session) };
   }
 
-  came(session: Session, range: Range, nowMs: number): void {
+  /** @returns how often in a row the peer has failed until it left */
+  came(session: Session, range: Range, nowMs: number): number {
     this.#origins.set(session, { prefix: range.peers, sinceMs: nowMs });
+    return this.#failures.failuresOf(whoIs(session));
   }
 
   /** False when it was gone before. */
   left(session: Session): boolean {
-    return this.#origins.delete(session);
+    const { maximumIdleHoldSeconds } = session.options.machine;
+    const wasThere = this.#origins.delete(session);
+    // Who stays away as long as the longest wait may begin anew.
+    if (wasThere) this.#failures.note(whoIs(session), session.failuresInARow, maximumIdleHoldSeconds * 1000);
+    return wasThere;
   }
 
   clear(): void {
     this.#ranges.clear();
     this.#origins.clear();
+    this.#failures.clear();
   }
 }
 
@@ -77,6 +91,10 @@ export function newRange(
   }
   const template = resolve(String(peers), peers.address);
   return { key: keyOf(peers, link), peers, interface: link, template, options, maximumPeers };
+}
+
+function whoIs({ options: { address, interface: link } }: Session): string {
+  return `${address}%${link ?? ''}`;
 }
 
 function keyOf(peers: Cidr, link: string | undefined): string {

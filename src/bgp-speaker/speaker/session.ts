@@ -85,6 +85,7 @@ export class Session {
   #established: Established | undefined;
   #isPumping = false;
   #wasConnected = false;
+  #failures = 0;
   #drain: Promise<void> | undefined;
 
   constructor(options: ResolvedPeer, host: SessionHost) {
@@ -157,10 +158,15 @@ export class Session {
     return established !== undefined && !established.sender.reader.isBehind && established.connection.unsentBytes === 0;
   }
 
-  /** Wants the session: at first, or again after `stop`. */
-  start(): void {
+  /** Failures in a row, by which it is damped. */
+  get failuresInARow(): number {
+    return this.#failures;
+  }
+
+  /** Wants the session: at first, or again after `stop`. `failures`: in a row, of a dynamic peer that was here before. */
+  start(failures = 0): void {
     this.#search?.start();
-    this.#driver.step({ type: 'start' });
+    this.#driver.step({ type: 'start', failures });
   }
 
   /** Ends the session with Cease/2 and keeps it down until `start`. Where both sides have RFC 8538, as a hard reset. */
@@ -408,6 +414,7 @@ export class Session {
     this.#conditions.look();
     const { state } = this.#driver;
     if (state.phase === 'stopped') this.#search?.stop();
+    else this.#failures = state.failures;
     const isIdle =
       state.phase === 'stopped' || (state.phase === 'running' && !state.dialling && state.connections.length === 0);
     if (this.options.dynamic && isIdle && this.#wasConnected) this.#host.onIdle(this);

@@ -43,7 +43,7 @@ export class BgpSpeaker {
   readonly identifier: string;
   readonly #routes = new Routes();
   readonly #sessions = new Map<string, Session>();
-  readonly #dynamic = new DynamicPeers();
+  readonly #dynamic: DynamicPeers;
   readonly #listeners: Listeners;
   readonly #refusals: Allowance;
   readonly #events: EventHub;
@@ -69,6 +69,7 @@ export class BgpSpeaker {
     this.#transport = options.transport ?? tcpTransport();
     this.#events = new EventHub(() => clock.nowMs());
     this.#refusals = new Allowance(clock);
+    this.#dynamic = new DynamicPeers(clock);
     this.#listeners = new Listeners(this.#transport, {
       onConnection: (socket, from) => this.#accepted(socket, from),
       onRefused: (from, reason) => this.#refused(from, reason),
@@ -339,8 +340,7 @@ export class BgpSpeaker {
     const options = { ...range.options, name: this.#freeName(name), address: from.address };
     const session = new Session(resolvePeer(this, options, true), this.#host);
     this.#add(session);
-    this.#dynamic.came(session, range, this.#host.clock.monotonicMs());
-    session.start();
+    session.start(this.#dynamic.came(session, range, this.#host.clock.monotonicMs()));
     session.accept(socket);
   }
 

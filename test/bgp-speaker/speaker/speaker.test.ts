@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import type { PeerOptions, RouteAttributes, SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
 import { Unnumbered } from '../../../src/bgp-speaker/speaker/unnumbered.ts';
 import { Address } from '../../../src/net/index.ts';
+import { message } from '../wire-bytes.ts';
 import { gracefulRestart, keepalive, open, ScriptedPeer } from './scripted-peer.ts';
 import { newWorld, type World } from './world.ts';
 
@@ -412,6 +413,29 @@ describe('peers', () => {
     await rejected;
     expect([second.notified, speaker.sessions]).toEqual([[6, 3], []]);
     expect((await connect(4)).isEnded).toBe(true);
+  });
+
+  test('a dynamic peer that keeps failing waits twice as long each time; one that stays away begins anew', async () => {
+    const { speaker, transport, settle, clock } = await begin();
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 'external', maximumIdleHoldSeconds: 16 });
+    const openedAt: number[] = [];
+    /** Connects once a second, and sends a malformed UPDATE where it is taken. */
+    const knock = async () => {
+      const peer = new ScriptedPeer(transport.connect('198.51.100.1'));
+      peer.send(open(), keepalive, message(2, [0, 9, 0, 0]));
+      await settle();
+      if (peer.types.includes(1)) openedAt.push(clock.monotonicMs() / 1000);
+      await clock.advance(1000);
+      await settle();
+    };
+    while (openedAt.length < 7) await knock();
+    const waits = openedAt.map((at, index) => at - (openedAt[index - 1] ?? at));
+    expect(waits).toEqual([0, 1, 2, 4, 8, 16, 16]);
+    await world.pass(33_000);
+    const from = openedAt.length;
+    for (let count = 0; count < 3; count++) await knock();
+    expect(openedAt.slice(from)).toHaveLength(2);
+    expect(speaker.sessions.length).toBeLessThanOrEqual(1);
   });
 
   test('a dynamic peer whose address is the name of a configured one gets another name', async () => {
