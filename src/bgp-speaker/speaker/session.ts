@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Clock, Random } from '../../base/index.ts';
 import type { Address } from '../../net/index.ts';
-import type { Notification } from '../errors.ts';
+import { BgpOptionsError, type Notification } from '../errors.ts';
 import { type AddressFamily, cease, errorCode, messageType } from '../message/assigned-numbers.ts';
 import { ceaseWithText, hardReset } from '../message/notification.ts';
 import { encodeRouteRefresh, type RouteRefresh } from '../message/route-refresh.ts';
-import { RouteReader } from '../rib/route-reader.ts';
+import { RouteReader, type UnsendableRoutes } from '../rib/route-reader.ts';
 import type { Routes } from '../rib/routes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
 import type { DownReason, RfcState } from '../session/peer-machine.ts';
@@ -80,12 +80,14 @@ export class Session {
   readonly #conditions: Conditions;
   readonly #received: ReceivedUpdates;
   readonly #refreshReports: Allowance;
+  readonly #unsendableReports: Allowance;
   /** For an unnumbered peer that we do not dial. */
   readonly #search: PeerSearch | undefined;
   #established: Established | undefined;
   #isPumping = false;
   #wasConnected = false;
   #failures = 0;
+  #isOver = false;
   #drain: Promise<void> | undefined;
 
   constructor(options: ResolvedPeer, host: SessionHost) {
@@ -95,6 +97,7 @@ export class Session {
     this.#restartBit = new RestartBit(options.machine, host.clock);
     this.#conditions = new Conditions(host.clock);
     this.#refreshReports = new Allowance(host.clock);
+    this.#unsendableReports = new Allowance(host.clock);
     this.#received = new ReceivedUpdates(options.name, host.clock, this.#counters, (event) => host.emit(event));
     const { machine, address, interface: link = '' } = options;
     if (!address && machine.passive) {
@@ -163,8 +166,12 @@ export class Session {
     return this.#failures;
   }
 
-  /** Wants the session: at first, or again after `stop`. `failures`: in a row, of a dynamic peer that was here before. */
+  /**
+   * Wants the session: at first, or again after `stop`. `failures`: in a row, of a dynamic peer that was here before.
+   * @throws BgpOptionsError when it was removed, or its speaker closed
+   */
   start(failures = 0): void {
+    if (this.#isOver) throw isOver();
     this.#search?.start();
     this.#driver.step({ type: 'start', failures });
   }
@@ -222,12 +229,18 @@ export class Session {
     return true;
   }
 
-  /** Resolves when the session is established; at once when it is. Rejects with the signal's reason. */
+  /**
+   * Resolves when the session is established; at once when it is.
+   * @throws the signal's reason; BgpOptionsError when it was removed, or its speaker closed
+   */
   async whenEstablished(signal?: AbortSignal): Promise<void> {
     await this.#conditions.when(() => this.#established !== undefined, signal);
   }
 
-  /** Resolves when the peer was sent every route there is. Rejects with the signal's reason. */
+  /**
+   * Resolves when the peer was sent every route there is.
+   * @throws the signal's reason; BgpOptionsError when it was removed, or its speaker closed
+   */
   async whenInStep(signal?: AbortSignal): Promise<void> {
     await this.#conditions.when(() => this.isInStep, signal);
   }
@@ -248,6 +261,12 @@ export class Session {
   accept(socket: Socket): void {
     this.#wasConnected = true;
     this.#driver.accept(socket);
+  }
+
+  /** It was removed, or its speaker closes: it never starts again, and nobody waits for it. */
+  end(): void {
+    this.#isOver = true;
+    this.#conditions.end(isOver());
   }
 
   /** Resolves when no connection is left. */
@@ -280,8 +299,12 @@ export class Session {
     let more = false;
     connection.together(() => {
       while (connection.hasRoom) {
-        const message = sender.next();
+        const message = sender.next(isOver);
         if (!message) return;
+        if (message === 'later') {
+          more = true;
+          return;
+        }
         this.#driver.send(connection, message.type, message.bytes);
         if (message.endOfRib) this.#endOfRibSent(message.endOfRib, sender);
         if (isOver()) {
@@ -362,7 +385,7 @@ export class Session {
       families: negotiated.families,
       context: negotiated,
       policy,
-      onUnsendable: ({ error, ...rest }) => emit({ type: 'unsendable', peer: this.name, ...rest, text: error.message }),
+      onUnsendable: (routes) => this.#unsendable(routes),
     });
     const sender = new RouteSender({ reader, enhancedRefresh: negotiated.enhancedRouteRefresh, isComplete });
     this.#established = { connection, negotiated, policy, sender };
@@ -401,6 +424,12 @@ export class Session {
     return text;
   }
 
+  #unsendable({ error, ...routes }: UnsendableRoutes): void {
+    const unreported = this.#unsendableReports.take();
+    if (unreported === undefined) return;
+    this.#host.emit({ type: 'unsendable', peer: this.name, ...routes, text: error.message, unreported });
+  }
+
   #refreshAsked({ kind, family }: RouteRefresh): void {
     if (kind !== 'request' || !family || !this.#established) return;
     if (this.#refreshReports.take() !== undefined) {
@@ -419,4 +448,8 @@ export class Session {
       state.phase === 'stopped' || (state.phase === 'running' && !state.dialling && state.connections.length === 0);
     if (this.options.dynamic && isIdle && this.#wasConnected) this.#host.onIdle(this);
   }
+}
+
+function isOver(): BgpOptionsError {
+  return new BgpOptionsError([{ field: 'session', text: 'it was removed, or its speaker is closed' }]);
 }

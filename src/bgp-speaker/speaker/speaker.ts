@@ -151,6 +151,7 @@ export class BgpSpeaker {
     this.#listeners.dismiss(session);
     this.#unnumbered.unwatch(session);
     session.deconfigure();
+    session.end();
     await this.#gone(session);
   }
 
@@ -240,6 +241,7 @@ export class BgpSpeaker {
     for (const session of sessions) {
       if (mode === 'graceful-restart') session.stopForRestart();
       else session.stop(drain.text === undefined ? {} : { text: drain.text });
+      session.end();
     }
     await Promise.all([...sessions, ...this.#leaving].map((session) => session.gone()));
     this.#unnumbered.close();
@@ -359,6 +361,7 @@ export class BgpSpeaker {
   #leave(session: Session): boolean {
     if (!this.#dynamic.left(session)) return false;
     this.#forget(session);
+    session.end();
     void this.#gone(session);
     return true;
   }

@@ -670,4 +670,33 @@ describe('closing', () => {
     abort.abort(new Error('enough'));
     await waiting;
   });
+
+  test.each(['close', 'removePeer', 'rejectPeers'] as const)(
+    'after %s nobody waits for the session, and it does not start again',
+    async (how) => {
+      const { speaker, transport, settle } = await begin();
+      speaker.acceptPeers('198.51.100.0/24', { peerAs: 'any' });
+      if (how === 'rejectPeers') new ScriptedPeer(transport.connect('198.51.100.1'));
+      else speaker.addPeer({ address: '192.0.2.2', peerAs: 65002, passive: true });
+      const [session] = speaker.sessions;
+      if (!session) throw new Error('no session');
+      const gone = 'session: it was removed, or its speaker is closed';
+      const waiting = [session.whenEstablished(), session.whenInStep()].map((each) =>
+        expect(each).rejects.toThrow(gone),
+      );
+      await settle();
+      const ended =
+        how === 'close'
+          ? speaker.close()
+          : how === 'removePeer'
+            ? speaker.removePeer(session)
+            : speaker.rejectPeers('198.51.100.0/24');
+      await settle();
+      await Promise.all([ended, ...waiting]);
+      await expect(session.whenEstablished()).rejects.toThrow(gone);
+      expect(() => session.start()).toThrow(gone);
+      await settle();
+      expect([session.state, transport.dialled]).toEqual(['Idle', []]);
+    },
+  );
 });
