@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { BgpArgumentError } from '../../src/bgp-speaker/errors.ts';
 import type { AddressFamily } from '../../src/bgp-speaker/message/assigned-numbers.ts';
 import type { PathAttributes, RouteAttributes } from '../../src/bgp-speaker/message/path-attributes.ts';
 import type { RoutePolicy } from '../../src/bgp-speaker/rib/route-groups.ts';
@@ -44,13 +45,14 @@ class Peer {
     for (const family of this.reader.families) {
       for (let count = 0; count < most; count++) {
         const message = this.reader.next(family);
-        if (!message) break;
-        this.#read(Buffer.from(message));
+        if (!message || message === 'later') break;
+        this.read(message);
       }
     }
   }
 
-  #read(bytes: Buffer): void {
+  read(message: Uint8Array): void {
+    const bytes = Buffer.from(message);
     this.messages += 1;
     const withdrawn = bytes.readUInt16BE(19);
     for (const prefix of this.#prefixes(bytes.subarray(21, 21 + withdrawn), 4))
@@ -377,6 +379,98 @@ describe('Routes', () => {
       new Routes().announce(Cidr.parse('10.0.0.0/8'), addresses(text));
     },
   );
+
+  test('a policy that fails for every prefix costs no more than one that does not, and is told once', () => {
+    const count = 16_384;
+    const routes = new Routes();
+    for (let index = 0; index < count; index++) {
+      routes.announce(Cidr.of(Address.of(4, BigInt(index)), 32), metric(index % 2));
+    }
+    routes.publish();
+    const fail = (reason: (prefix: Cidr | undefined) => string) =>
+      new Peer(routes, {
+        isByAttributes: false,
+        apply: (_attributes, _family, prefix) => {
+          throw new BgpArgumentError(reason(prefix));
+        },
+      });
+    const alike = fail(() => 'oops');
+    alike.take();
+    expect(alike.unsendable.map(({ prefixes, first }) => [prefixes, String(first)])).toEqual([
+      [count / 2, '0.0.0.0/32'],
+      [count / 2, '0.0.0.1/32'],
+    ]);
+    const each = fail((prefix) => `oops at ${prefix}`);
+    each.take();
+    expect(each.unsendable).toHaveLength(count);
+    expect([alike.messages, each.messages]).toEqual([0, 0]);
+  });
+
+  describe('a reader whose time is over', () => {
+    const count = 5000;
+    const many = (routes: Routes) => {
+      for (let index = 0; index < count; index++) {
+        routes.announce(Cidr.of(Address.of(4, BigInt(index)), 32), metric(index % 7));
+      }
+      routes.publish();
+    };
+
+    /** Reads with time for one look at the clock a call, and says what happened in between. */
+    function readInParts(peer: Peer, between: (part: number) => void): number {
+      let parts = 0;
+      for (;;) {
+        const message = peer.reader.next('ipv4-unicast', () => true);
+        if (message === undefined) return parts;
+        if (message === 'later') between(parts++);
+        else peer.read(message);
+      }
+    }
+
+    test('says so after a few questions to the policy, and goes on where it was', () => {
+      const routes = new Routes();
+      many(routes);
+      let asked = 0;
+      const peer = new Peer(routes, {
+        isByAttributes: false,
+        apply: (attributes) => {
+          asked += 1;
+          return complete(attributes);
+        },
+      });
+      const askedInPart: number[] = [];
+      const parts = readInParts(peer, () => {
+        expect(peer.reader.isBehind).toBe(true);
+        askedInPart.push(asked);
+        asked = 0;
+      });
+      expect(parts).toBeGreaterThan(count / 20);
+      expect(Math.max(...askedInPart)).toBeLessThanOrEqual(16);
+      expect([peer.table.size, peer.reader.prefixes, peer.messages]).toEqual([count, count, 7]);
+    });
+
+    test('sends what is changed meanwhile as it is then, with numbers of sets used again', () => {
+      const routes = new Routes();
+      many(routes);
+      const peer = new Peer(routes);
+      const prefix = (index: number) => Cidr.of(Address.of(4, BigInt(index)), 32);
+      const parts = readInParts(peer, (part) => {
+        if (part > 2) return;
+        // Every set goes, and its number to another.
+        for (let index = 0; index < count; index++) {
+          if (index % 5 === part) routes.withdraw(prefix(index));
+          else routes.announce(prefix(index), metric(100 + 10 * part + (index % 7)));
+        }
+        routes.publish();
+      });
+      expect(parts).toBeGreaterThan(3);
+      expect(new Set(peer.announced.map((text) => Number(text.split(' ')[1]) >= 120))).toEqual(new Set([true]));
+      expect([peer.table.size, peer.reader.prefixes]).toEqual([count * 0.8, count * 0.8]);
+      for (const [text, med] of peer.table) {
+        const index = Number(Cidr.parse(text).address.value);
+        expect([text, med]).toEqual([text, 120 + (index % 7)]);
+      }
+    });
+  });
 
   test.each([4, 6] as const)('IPv%i prefixes are found after others have gone', (family) => {
     const routes = new Routes();

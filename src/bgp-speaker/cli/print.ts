@@ -66,7 +66,7 @@ function eventText(event: SpeakerEvent): string | undefined {
     case 'refresh-requested':
       return `${event.peer}: asks for ${event.family} again`;
     case 'unsendable':
-      return `${event.peer}: goes without ${event.prefixes} routes: ${event.text}`;
+      return `${event.peer}: goes without ${event.first}${more(event.prefixes - 1)}: ${event.text}`;
     case 'bfd':
       return `${event.peer}: BFD ${event.state}`;
     case 'drain':
@@ -78,6 +78,10 @@ function eventText(event: SpeakerEvent): string | undefined {
     case 'gap':
       return `${event.lost} events were lost`;
   }
+}
+
+function more(count: number): string {
+  return count === 0 ? '' : ` and ${count} more`;
 }
 
 /** An event as JSON: bytes in hexadecimal, errors as their message. */

@@ -32,6 +32,17 @@ export class BitSet {
     }
   }
 
+  /** Adds every number from 0 to `end`, exclusive. */
+  addBelow(end: number): void {
+    if (end === 0) return;
+    const words = end >>> 5;
+    this.add(end - 1);
+    this.#words.fill(0xffff_ffff, 0, words);
+    const rest = end & 31;
+    if (rest > 0) this.#words[words] = (this.#words[words] ?? 0) | ((1 << rest) - 1);
+    this.#low = 0;
+  }
+
   delete(member: number): void {
     const word = member >>> 5;
     if (word < this.#words.length) this.#words[word] = (this.#words[word] ?? 0) & ~(1 << (member & 31));

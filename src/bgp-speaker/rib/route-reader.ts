@@ -1,10 +1,11 @@
+import type { Cidr } from '../../net/index.ts';
 import { BgpArgumentError } from '../errors.ts';
 import { type AddressFamily, addressFamilies } from '../message/assigned-numbers.ts';
 import type { RouteAttributes, UpdateContext } from '../message/path-attributes.ts';
 import { UpdatePacker } from '../message/update-packer.ts';
 import { BitSet } from './bit-set.ts';
 import { type PrefixTable, slotFlag } from './prefix-table.ts';
-import { groupSlots, type RouteGroup, type RoutePolicy } from './route-groups.ts';
+import { type RouteGroup, type RoutePolicy, SlotGrouping } from './route-groups.ts';
 import type { Routes, RoutesFollower } from './routes.ts';
 
 /** Slots looked at together and grouped by attribute set: bounds what a peer that takes nothing holds. */
@@ -15,6 +16,8 @@ export interface UnsendableRoutes {
   family: AddressFamily;
   attributes: RouteAttributes;
   prefixes: number;
+  /** One of them. */
+  first: Cidr;
   error: BgpArgumentError;
 }
 
@@ -24,9 +27,11 @@ interface Progress {
   readonly pending: BitSet;
   /** The peer has this prefix from us. */
   readonly told: BitSet;
-  /** The window taken from `pending`, the group under way first. */
+  /** The window taken from `pending`, while it is judged. */
+  judging: SlotGrouping | undefined;
+  /** What it fell into, the group under way, and its next slot. */
   groups: RouteGroup[];
-  /** Next slot of the first group. */
+  group: number;
   at: number;
 }
 
@@ -59,7 +64,14 @@ export class RouteReader implements RoutesFollower {
     this.#policy = options.policy;
     this.#onUnsendable = options.onUnsendable;
     this.#packer = new UpdatePacker(options.context, (message) => this.#messages.push(message));
-    const progress = (): Progress => ({ pending: new BitSet(), told: new BitSet(), groups: [], at: 0 });
+    const progress = (): Progress => ({
+      pending: new BitSet(),
+      told: new BitSet(),
+      judging: undefined,
+      groups: [],
+      group: 0,
+      at: 0,
+    });
     this.#progress = { 'ipv4-unicast': progress(), 'ipv6-unicast': progress() };
     for (const family of this.families) this.resend(family);
     this.#routes.follow(this);
@@ -83,8 +95,8 @@ export class RouteReader implements RoutesFollower {
     return (
       this.#messages.length > 0 ||
       addressFamilies.some((family) => {
-        const { pending, groups } = this.#progress[family];
-        return groups.length > 0 || pending.mayHaveMembers;
+        const { pending, judging, groups } = this.#progress[family];
+        return judging !== undefined || groups.length > 0 || pending.mayHaveMembers;
       })
     );
   }
@@ -100,21 +112,23 @@ export class RouteReader implements RoutesFollower {
 
   /** Everything of a family again: a route refresh (RFC 2918 section 4), or another policy. */
   resend(family: AddressFamily): void {
-    const table = this.#routes.table(family);
-    const { pending, told } = this.#progress[family];
-    for (let slot = 0; slot < table.slotCount; slot++) {
-      if (table.sets[slot] !== 0 || told.has(slot)) pending.add(slot);
-    }
+    // Also empty ones and those the peer never had: the judgement of those is quick, a look at each here is not.
+    this.#progress[family].pending.addBelow(this.#routes.table(family).slotCount);
   }
 
-  /** The next UPDATE of a family, or undefined when the peer has what it should have. The caller owns the bytes. */
-  next(family: AddressFamily): Uint8Array | undefined {
+  /**
+   * The next UPDATE of a family, or undefined when the peer has what it should have. "later" when time was over before
+   * there was one: there may be more. The caller owns the bytes.
+   */
+  next(family: AddressFamily, isOver: () => boolean = () => false): Uint8Array | 'later' | undefined {
+    const progress = this.#progress[family];
     for (;;) {
       const message = this.#messages.shift();
       if (message) return message;
-      const group = this.#progress[family].groups[0];
+      const group = progress.groups[progress.group];
       if (group) this.#pack(family, group);
-      else if (!this.#nextWindow(family)) return undefined;
+      else if (!this.#nextWindow(family, isOver)) return undefined;
+      if (this.#messages.length === 0 && isOver()) return 'later';
     }
   }
 
@@ -128,12 +142,12 @@ export class RouteReader implements RoutesFollower {
     const progress = this.#progress[family];
     if (this.#packing !== group && !this.#start(family, group)) return;
     const table = this.#routes.table(family);
-    const { slots, sets, attributes } = group;
+    const { slots, attributes } = group;
     for (; progress.at < slots.length && this.#messages.length === 0; progress.at++) {
       const slot = slots[progress.at] ?? 0;
       // It changed in between: published, it is pending; not yet published, it may turn out unchanged.
       if (((table.flags[slot] ?? 0) & slotFlag.dirty) !== 0) progress.pending.add(slot);
-      else if (table.sets[slot] === sets[progress.at]) {
+      else if (!progress.pending.has(slot)) {
         this.#tell(progress, slot, attributes !== undefined);
         add(this.#packer, family, table, slot);
       }
@@ -155,20 +169,32 @@ export class RouteReader implements RoutesFollower {
       if (!(thrown instanceof BgpArgumentError)) throw thrown;
       const progress = this.#progress[family];
       const told = slots.filter((slot) => progress.told.has(slot));
-      const sets = told.map((slot) => this.#routes.table(family).sets[slot] ?? 0);
-      if (told.length > 0) progress.groups.push({ attributes: undefined, original: undefined, slots: told, sets });
       this.#finishGroup(progress);
-      this.#onUnsendable({ family, attributes: original ?? attributes, prefixes: slots.length, error: thrown });
+      if (told.length > 0) progress.groups.push({ attributes: undefined, original: undefined, slots: told });
+      this.#tellUnsendable(family, original ?? attributes, slots, thrown);
       return false;
     }
+  }
+
+  #tellUnsendable(
+    family: AddressFamily,
+    attributes: RouteAttributes,
+    slots: readonly number[],
+    error: BgpArgumentError,
+  ): void {
+    const first = this.#routes.table(family).cidrAt(slots[0] ?? 0);
+    this.#onUnsendable({ family, attributes, prefixes: slots.length, first, error });
   }
 
   #finishGroup(progress: Progress): void {
     this.#packer.finish();
     this.#packing = undefined;
-    progress.groups.shift();
+    progress.group += 1;
     progress.at = 0;
-    if (progress.groups.length === 0) this.#routes.release();
+    if (progress.group < progress.groups.length) return;
+    progress.groups = [];
+    progress.group = 0;
+    this.#routes.release();
   }
 
   #tell({ told }: Progress, slot: number, hasRoute: boolean): void {
@@ -178,22 +204,28 @@ export class RouteReader implements RoutesFollower {
     this.#prefixes += hasRoute ? 1 : -1;
   }
 
-  /** Takes slots from `pending` and groups them by what the peer shall be told. False when there is nothing to do. */
-  #nextWindow(family: AddressFamily): boolean {
+  /**
+   * Takes slots from `pending` and groups them by what the peer shall be told, over several calls where it takes long.
+   * False when there is nothing to do.
+   */
+  #nextWindow(family: AddressFamily, isOver: () => boolean): boolean {
     const progress = this.#progress[family];
-    const slots = progress.pending.takeLowest(windowSlots);
-    if (slots.length === 0) {
-      this.#routes.release();
-      return false;
+    if (!progress.judging) {
+      const slots = progress.pending.takeLowest(windowSlots);
+      if (slots.length === 0) {
+        this.#routes.release();
+        return false;
+      }
+      const isTold = (slot: number) => progress.told.has(slot);
+      progress.judging = new SlotGrouping(this.#routes, family, slots, this.#policy, isTold);
     }
-    const isTold = (slot: number) => progress.told.has(slot);
-    const { groups, refused, unpublished } = groupSlots(this.#routes, family, slots, this.#policy, isTold);
-    progress.groups = [...groups];
-    for (const slot of unpublished) progress.pending.add(slot);
-    for (const { original, error, slots: without } of refused) {
-      this.#onUnsendable({ family, attributes: original, prefixes: without.length, error });
-    }
-    return slots.length > unpublished.length;
+    const { judging } = progress;
+    if (!judging.run(isOver)) return true;
+    progress.judging = undefined;
+    progress.groups = judging.groups();
+    for (const slot of judging.unpublished) progress.pending.add(slot);
+    for (const { original, error, slots } of judging.refused) this.#tellUnsendable(family, original, slots, error);
+    return judging.slots.length > judging.unpublished.length;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Address } from '../../net/index.ts';
+import type { Address, Cidr } from '../../net/index.ts';
 import type { Notification } from '../errors.ts';
 import type { AddressFamily } from '../message/assigned-numbers.ts';
 import type { RouteAttributes } from '../message/path-attributes.ts';
@@ -34,14 +34,20 @@ export type SpeakerEvent = { readonly atMs: number } & (
   | { type: 'end-of-rib'; peer: string; family: AddressFamily; direction: 'in' | 'out' }
   /** The peer asked for all routes of a family again. At most 10 a second and peer are told. */
   | { type: 'refresh-requested'; peer: string; family: AddressFamily }
-  /** Routes that this peer goes without, because they cannot be encoded for it. */
+  /**
+   * Routes that this peer goes without, because they cannot be encoded for it; those of one attribute set that fail for
+   * one reason together. At most 10 a second and peer; `unreported` as above.
+   */
   | {
       type: 'unsendable';
       peer: string;
       family: AddressFamily;
       attributes: RouteAttributes;
       prefixes: number;
+      /** One of them. */
+      first: Cidr;
       text: string;
+      unreported: number;
     }
   | { type: 'bfd'; peer: string; state: 'up' | 'down' | 'admin-down' }
   | { type: 'drain'; peer: string; step: 'graceful-shutdown' | 'withdrawn' | 'ended' }

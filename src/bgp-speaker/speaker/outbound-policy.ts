@@ -23,7 +23,8 @@ export interface PeerView {
 /**
  * Decides what a peer is told of a route: its attributes, others, or undefined for nothing. Asked for each prefix that
  * is sent; must give the same answer to the same question until `Session.resend()`. The attributes have no AS number of
- * ours yet. Return the same object for the same result where you can: it saves comparing.
+ * ours yet. Return the same object for the same result where you can: it saves comparing. Where it throws, or gives
+ * what nobody could take, the peer goes without the route (event `unsendable`).
  */
 export type ExportPolicy = (prefix: Cidr, attributes: RouteAttributes, peer: PeerView) => RouteAttributes | undefined;
 
@@ -91,7 +92,8 @@ export class OutboundPolicy implements RoutePolicy {
     try {
       return exportRoute(prefix, original, view);
     } catch (thrown) {
-      throw new BgpArgumentError(`the export policy of ${view.name} failed at ${prefix}: ${messageOf(thrown)}`);
+      // Without the prefix, so that failures for one reason are told together.
+      throw new BgpArgumentError(`the export policy of ${view.name} failed: ${messageOf(thrown)}`);
     }
   }
 

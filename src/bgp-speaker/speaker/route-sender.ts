@@ -48,19 +48,20 @@ export class RouteSender {
     if (this.reader.families.includes(family)) this.#progress[family].refreshAsked = true;
   }
 
-  /** The next message, or undefined when there is nothing to say. */
-  next(): OutgoingMessage | undefined {
+  /** The next message, or undefined when there is nothing to say; "later" when time was over before there was one. */
+  next(isOver?: () => boolean): OutgoingMessage | 'later' | undefined {
     for (const family of this.reader.families) {
-      const message = this.#nextOf(family);
+      const message = this.#nextOf(family, isOver);
       if (message) return message;
     }
     return undefined;
   }
 
-  #nextOf(family: AddressFamily): OutgoingMessage | undefined {
+  #nextOf(family: AddressFamily, isOver?: () => boolean): OutgoingMessage | 'later' | undefined {
     const progress = this.#progress[family];
     for (;;) {
-      const update = this.reader.next(family);
+      const update = this.reader.next(family, isOver);
+      if (update === 'later') return update;
       if (update) return { bytes: update, type: messageType.update };
       if (progress.demarcated) {
         progress.demarcated = false;
