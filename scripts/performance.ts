@@ -19,6 +19,8 @@ const references: Record<string, { peer: string; target: string }> = {
   rss: { peer: 'MetalLB: controller 58, speaker 65', target: 'speaker <= 80' },
   'bgp-announce-latency': { peer: '', target: 'p99 <= 2' },
   'bgp-encode': { peer: '', target: 'median <= 20' },
+  'bfd-detection': { peer: '', target: '150 to 200' },
+  'bfd-soak': { peer: '', target: '0 false downs' },
   'bgp-memory-1m-received': { peer: '', target: 'flat, KEEPALIVEs on time, stall <= 50 ms' },
   'bgp-resync-10k': { peer: '', target: 'median <= 50' },
   'bgp-sessions-1000': { peer: '', target: '1 000 sessions in one process' },
