@@ -8,16 +8,28 @@ import type { DownReason, RfcState } from '../session/peer-machine.ts';
 import type { RefusalReason } from '../transport/transport.ts';
 
 /** What happens, for logs, metrics and status. `peer` is the name of the session. */
-export type SpeakerEvent = { readonly atMs: number } & (
-  | { type: 'peer-added'; peer: string; dynamic: boolean }
+export type SpeakerEvent = { readonly atMs: number } /**
+ * Of dynamic peers at most 10 a second, and `unreported` counts those left out since the last one. Who was left out is
+ * told when the session is established; else nothing is told of it.
+ */ & (
+  | { type: 'peer-added'; peer: string; dynamic: boolean; unreported: number }
   | { type: 'peer-removed'; peer: string }
-  /** RFC 4271 section 8.2.2. */
-  | { type: 'state'; peer: string; from: RfcState; to: RfcState }
+  /** RFC 4271 section 8.2.2. To and from Established always, others at most 10 a second and peer; `unreported` as above. */
+  | { type: 'state'; peer: string; from: RfcState; to: RfcState; unreported: number }
   | { type: 'established'; peer: string; negotiated: Negotiated }
   /** An established session ended. */
   | { type: 'down'; peer: string; reason: DownReason; text: string }
-  /** A connection, or an attempt to make one, ended before it was established. */
-  | { type: 'failed'; peer: string; reason: DownReason | { kind: 'connect'; error: Error }; text: string }
+  /**
+   * A connection, or an attempt to make one, ended before it was established. At most 10 a second and peer; `unreported`
+   * as above.
+   */
+  | {
+      type: 'failed';
+      peer: string;
+      reason: DownReason | { kind: 'connect'; error: Error };
+      text: string;
+      unreported: number;
+    }
   /**
    * An UPDATE was malformed (RFC 7606). `message` is all of it. At most 10 a second and peer; `unreported` counts those
    * left out since the last one.

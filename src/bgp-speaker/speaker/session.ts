@@ -24,6 +24,7 @@ import { PeerSearch } from './peer-search.ts';
 import { ReceivedUpdates } from './received-updates.ts';
 import { RestartBit } from './restart-bit.ts';
 import { RouteSender } from './route-sender.ts';
+import { SessionReports } from './session-reports.ts';
 import type { Turns } from './turns.ts';
 
 /** What a session needs of its speaker. */
@@ -35,6 +36,8 @@ export interface SessionHost {
   readonly routes: Routes;
   isComplete(): boolean;
   emit(event: EventDetail): void;
+  /** How many dynamic peers may be told to have come. */
+  readonly arrivals: Allowance;
   /** A dynamic session has no connection and no damping left. */
   onIdle(session: Session): void;
   /** Finds the peer of an unnumbered session. */
@@ -74,6 +77,7 @@ export class Session {
   /** The peer's address; of an unnumbered peer, the last one found. */
   address: Address | undefined;
   readonly #host: SessionHost;
+  readonly #reports: SessionReports;
   readonly #driver: PeerDriver;
   readonly #counters: SessionCounters = newCounters();
   readonly #restartBit: RestartBit;
@@ -94,6 +98,9 @@ export class Session {
     this.options = options;
     this.address = options.address;
     this.#host = host;
+    const { name, dynamic } = options;
+    const { clock, arrivals } = host;
+    this.#reports = new SessionReports({ peer: name, dynamic, clock, arrivals, emit: (event) => host.emit(event) });
     this.#restartBit = new RestartBit(options.machine, host.clock);
     this.#conditions = new Conditions(host.clock);
     this.#refreshReports = new Allowance(host.clock);
@@ -116,7 +123,7 @@ export class Session {
       turns: host.turns,
       counters: this.#counters,
       observer: {
-        onState: (from, to) => host.emit({ type: 'state', peer: this.name, from, to }),
+        onState: (from, to) => this.#reports.state(from, to),
         onUp: (connection, negotiated) => this.#up(connection, negotiated),
         onDown: (reason, detail) => this.#down(reason, detail),
         onFailed: (reason, detail) => this.#failed(reason, detail),
@@ -261,6 +268,16 @@ export class Session {
   accept(socket: Socket): void {
     this.#wasConnected = true;
     this.#driver.accept(socket);
+  }
+
+  /** It is one of the speaker's from now on. */
+  added(): void {
+    this.#reports.added();
+  }
+
+  removed(): void {
+    this.#reports.removed();
+    this.end();
   }
 
   /** It was removed, or its speaker closes: it never starts again, and nobody waits for it. */
@@ -409,13 +426,12 @@ export class Session {
 
   #failed(reason: DownReason, detail: string): void {
     this.#counters.failures += 1;
-    this.#host.emit({ type: 'failed', peer: this.name, reason, text: this.#noteError(describeDown(reason, detail)) });
+    this.#reports.failed(reason, this.#noteError(describeDown(reason, detail)));
   }
 
   #connectFailed(error: Error): void {
     this.#counters.failures += 1;
-    const text = this.#noteError(error.message);
-    this.#host.emit({ type: 'failed', peer: this.name, reason: { kind: 'connect', error }, text });
+    this.#reports.failed({ kind: 'connect', error }, this.#noteError(error.message));
   }
 
   #noteError(text: string): string {

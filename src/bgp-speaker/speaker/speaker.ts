@@ -147,11 +147,10 @@ export class BgpSpeaker {
       await session.gone();
       return;
     }
-    this.#forget(session);
     this.#listeners.dismiss(session);
     this.#unnumbered.unwatch(session);
     session.deconfigure();
-    session.end();
+    this.#forget(session);
     await this.#gone(session);
   }
 
@@ -259,6 +258,7 @@ export class BgpSpeaker {
       transport: this.#transport,
       turns: new Turns(clock),
       routes: this.#routes,
+      arrivals: new Allowance(clock),
       isComplete: () => this.#isComplete,
       emit: (event) => this.#events.emit(event),
       onIdle: (session) => this.#dynamicEnded(session),
@@ -273,7 +273,7 @@ export class BgpSpeaker {
 
   #add(session: Session): void {
     this.#sessions.set(session.name, session);
-    this.#events.emit({ type: 'peer-added', peer: session.name, dynamic: session.options.dynamic });
+    session.added();
   }
 
   /** A dynamic peer that somebody configures now, or whose name is wanted, gives way. */
@@ -281,14 +281,13 @@ export class BgpSpeaker {
     for (const { session, ...peer } of this.#dynamic.sessions) {
       const isSame = address !== undefined && peer.address.equals(address) && session.options.interface === link;
       if (!isSame && session.name !== name) continue;
-      this.#leave(session);
-      session.deconfigure();
+      this.#leave(session, () => session.deconfigure());
     }
   }
 
   #forget(session: Session): void {
     this.#sessions.delete(session.name);
-    this.#events.emit({ type: 'peer-removed', peer: session.name });
+    session.removed();
   }
 
   async #gone(session: Session): Promise<void> {
@@ -354,16 +353,14 @@ export class BgpSpeaker {
   }
 
   #dynamicEnded(session: Session): void {
-    if (this.#leave(session)) session.stop();
+    this.#leave(session, () => session.stop());
   }
 
-  /** @returns whether it was there */
-  #leave(session: Session): boolean {
-    if (!this.#dynamic.left(session)) return false;
+  #leave(session: Session, end: () => void): void {
+    if (!this.#dynamic.left(session)) return;
+    end();
     this.#forget(session);
-    session.end();
     void this.#gone(session);
-    return true;
   }
 }
 

@@ -343,6 +343,57 @@ describe('peers', () => {
     expect(told('refused').map(({ unreported }) => unreported)).toEqual([...Array.from({ length: 10 }, () => 0), 15]);
   });
 
+  test('a peer that connects and leaves on and on is told ten times a second', async () => {
+    const { speaker, transport, settle, told, pass } = await begin();
+    const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002, passive: true });
+    const knock = async () => {
+      new ScriptedPeer(transport.connect('192.0.2.2')).socket.end();
+      await settle();
+    };
+    for (let count = 0; count < 25; count++) await knock();
+    expect([told('failed').length, told('state').length]).toEqual([10, 10]);
+    await pass(1_000);
+    await knock();
+    expect(told('failed').at(-1)).toMatchObject({ unreported: 15 });
+    expect(session.counters.failures).toBe(26);
+    // What happens to a session is told always.
+    for (let count = 0; count < 25; count++) await knock();
+    const peer = new ScriptedPeer(transport.connect('192.0.2.2'));
+    peer.send(open(), keepalive);
+    await settle();
+    expect(told('state').at(-1)).toMatchObject({ from: 'OpenConfirm', to: 'Established' });
+    expect(told('established')).toHaveLength(1);
+  });
+
+  test('of strangers from a range that connect and leave, ten a second are told; of peers all are', async () => {
+    const { speaker, transport, settle, events, pass } = await begin();
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 'any' });
+    const knock = async (last: number) => {
+      const peer = new ScriptedPeer(transport.connect(`198.51.100.${last}`));
+      await settle();
+      return peer;
+    };
+    for (let count = 0; count < 40; count++) (await knock(count)).socket.end();
+    await settle();
+    const types = () => events.map((event) => event.type);
+    const count = (type: string) => types().filter((each) => each === type).length;
+    expect([count('peer-added'), count('peer-removed'), count('failed')]).toEqual([10, 10, 10]);
+    const before = events.length;
+    const peer = await knock(200);
+    expect(events.length).toBe(before);
+    peer.send(open(65200), keepalive);
+    await settle();
+    expect(types().slice(before)).toEqual(['peer-added', 'state', 'established']);
+    peer.socket.destroy();
+    await pass(2_000);
+    const rest = events.slice(before + 3).map(({ type }) => type);
+    expect([rest.slice(0, 2), rest.at(-1)]).toEqual([['state', 'down'], 'peer-removed']);
+    await knock(201);
+    expect(events.find((event) => event.type === 'peer-added' && event.peer === '198.51.100.201')).toMatchObject({
+      unreported: 31,
+    });
+  });
+
   test('keys are not shown with the rest of a session', async () => {
     const { speaker } = await begin();
     const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 1, password: 'sesame', passive: true });
