@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { build } from 'esbuild';
+import { eventually } from '../eventually.ts';
 import { cable, Lan } from './bfd/lan.ts';
 import { whyNo } from './bfd/routing-daemons.ts';
-import { eventually } from './namespaces.ts';
 
 jest.setTimeout(60_000);
 const root = join(import.meta.dirname, '../..');
@@ -47,9 +47,10 @@ suite(`BFD as a library${reason === undefined ? '' : ` (skipped: ${reason})`}`, 
       output += String(chunk);
     });
     await eventually(
+      'the session is up',
       () => output,
       (text) => text.includes('every 100 ms, down after 300 ms'),
-      20_000,
+      { timeoutMs: 20_000 },
     );
     child.kill('SIGINT');
     const status = await exited;

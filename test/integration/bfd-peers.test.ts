@@ -1,9 +1,9 @@
 /** BFD against the daemons that routers run: BIRD and FRR. */
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { eventually } from '../eventually.ts';
 import { cable, far, Lan } from './bfd/lan.ts';
 import type { OurSpeaker } from './bfd/our-speaker.ts';
 import { Bird, Frr, type PeerTiming, type RoutingDaemon, whyNo } from './bfd/routing-daemons.ts';
-import { eventually } from './namespaces.ts';
 
 jest.setTimeout(120_000);
 const intervals = [50, 100, 300];
@@ -45,12 +45,14 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
       expect(us.states('s', before)).toEqual(['down peer-silent !']);
       expect(down.event).toMatchObject({ diagnostic: 1 });
       await eventually(
+        `${program} sees it go down`,
         () => peer.view(cable.us)?.state,
         (state) => state === 'down',
       );
       lan.mend();
       await us.untilState('s', 'up', before);
       await eventually(
+        `${program} sees it come up`,
         () => peer.view(cable.us)?.state,
         (state) => state === 'up',
       );
@@ -82,6 +84,7 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
             detectionTimeMs: theirs.multiplier * Math.max(intervalMs, theirs.txMs),
           };
           await eventually(
+            'the negotiated times',
             () => us.status('s'),
             (now) =>
               now.transmitIntervalMs === negotiated.transmitIntervalMs &&
@@ -93,6 +96,7 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
               ? [Math.max(theirs.txMs, intervalMs), detectMultiplier * Math.max(theirs.rxMs, intervalMs), 0]
               : [intervalMs, intervalMs, detectMultiplier];
           await eventually(
+            `${program} has the negotiated times`,
             () => peer.view(cable.us),
             (view) =>
               view !== undefined &&
@@ -112,6 +116,7 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
       const from = us.events.length;
       await us.ask({ do: 'admin-down', session: 's', adminDown: true });
       const view = await eventually(
+        `${program} is told`,
         () => peer.view(cable.us),
         (now) => now?.state === 'down',
       );
@@ -128,6 +133,7 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
       await us.untilState('s', 'up');
       await us.ask({ do: 'remove', session: 's' });
       const view = await eventually(
+        `${program} is told`,
         () => peer.view(cable.us),
         (now) => now?.state === 'down',
       );
@@ -177,6 +183,7 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
       await us.add('s', { peer: far, localAddress: cable.us, multihop: true });
       await us.untilState('s', 'up');
       await eventually(
+        `${program} sees it come up`,
         () => peer.view(cable.us)?.state,
         (state) => state === 'up',
       );
@@ -185,6 +192,7 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
       // A second session lets the kernel pass what this one must refuse by itself.
       await us.add('lax', { peer: '10.0.1.77', multihop: true, minimumTtl: 10 });
       await eventually(
+        'packets with another TTL are discarded',
         () => us.status('strict'),
         (now) => now.discarded.ttl > 1,
       );

@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { encodeBfdPacket, startBfd } from '../../src/bgp-speaker/bfd/index.ts';
+import { eventually } from '../eventually.ts';
 import { cable, Lan } from './bfd/lan.ts';
 import type { OurSpeaker } from './bfd/our-speaker.ts';
 import { whyNo } from './bfd/routing-daemons.ts';
 import type { SenderSettings } from './bfd/sender-process.ts';
-import { eventually } from './namespaces.ts';
 
 jest.setTimeout(180_000);
 /** How long a busy main thread must do no harm. */
@@ -35,6 +35,7 @@ suite(`BFD sessions${reason === undefined ? '' : ` (skipped: ${reason})`}`, () =
     await peer.untilState('s', 'up');
     const detectionTimeMs = (await us.status('s')).remote.detectMultiplier * 50;
     await eventually(
+      'the negotiated detection time',
       () => us.status('s'),
       (now) => now.detectionTimeMs <= Math.max(150, detectionTimeMs),
     );
@@ -218,13 +219,13 @@ suite(`BFD sessions${reason === undefined ? '' : ` (skipped: ${reason})`}`, () =
       await shark.ready;
       await pair(made, us, peer);
       const ours = () => shark.rows().filter(([source]) => source === cable.us);
-      await eventually(ours, (rows) => rows.length >= 10);
+      await eventually('ten packets of ours', ours, (rows) => rows.length >= 10);
       await us.ask({ do: 'configure', session: 's', change: { desiredMinTxMs: 100, requiredMinRxMs: 100 } });
-      await eventually(ours, (rows) => rows.some((row) => row[6] === '1'));
+      await eventually('a poll of ours', ours, (rows) => rows.some((row) => row[6] === '1'));
       await peer.ask({ do: 'configure', session: 's', change: { desiredMinTxMs: 60, requiredMinRxMs: 60 } });
-      await eventually(ours, (rows) => rows.some((row) => row[7] === '1'));
+      await eventually('a final of ours', ours, (rows) => rows.some((row) => row[7] === '1'));
       await us.ask({ do: 'close' });
-      const rows = await eventually(ours, (seen) => seen.some((row) => row[5] === '0x00'));
+      const rows = await eventually('our last packet', ours, (seen) => seen.some((row) => row[5] === '0x00'));
       const column = (at: number) => [...new Set(rows.map((row) => row[at]))].sort();
       expect(column(1)).toEqual(['255']);
       expect(column(2)).toEqual(['48']);

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { type BgpSpeaker, createSpeaker, MessageFramer } from '../../src/bgp-speaker/index.ts';
 import { keepalive, open, routes } from '../bgp-speaker/speaker/scripted-peer.ts';
+import { eventually } from '../eventually.ts';
 
 jest.setTimeout(60_000);
 const program = join(import.meta.dirname, '../../src/bgp-speaker/cli.ts');
@@ -18,14 +19,6 @@ const atEnd: (() => unknown)[] = [];
 afterEach(async () => {
   for (const run of atEnd.splice(0).reverse()) await run();
 });
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  const end = Date.now() + 20_000;
-  while (!isSo()) {
-    if (Date.now() > end) throw new Error(`waited 20 s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 async function newSpeaker(options: Partial<Parameters<typeof createSpeaker>[0]> = {}): Promise<BgpSpeaker> {
   const speaker = await createSpeaker({ localAs: 65_001, identifier: '192.0.2.1', ...options });
@@ -101,7 +94,7 @@ describe('faults of real sockets', () => {
     const session = speaker.addPeer({ address: '127.0.0.1', port, peerAs: 65_002, sendHoldSeconds: 3 });
     const events = speaker.events();
     await session.whenEstablished(signal());
-    await until(() => !session.isInStep && session.counters.bytesOut > 100_000, 'the window to be full');
+    await eventually('the window to be full', () => !session.isInStep && session.counters.bytesOut > 100_000);
     const reason = await (async () => {
       for await (const event of events) if (event.type === 'down') return event.text;
       return '';
@@ -140,7 +133,7 @@ describe('faults of real sockets', () => {
     const loud = speaker.addPeer({ name: 'loud', address: '127.0.0.1', port: flooding, peerAs: 65_002 });
     const session = speaker.addPeer({ name: 'quiet', address: '127.0.0.1', port: quiet, peerAs: 65_003 });
     await session.whenEstablished(signal());
-    await until(() => loud.counters.prefixesIn > 100_000, 'the flood');
+    await eventually('the flood', () => loud.counters.prefixesIn > 100_000);
     for (let index = 0; index < 20; index++) {
       speaker.announce(`192.0.2.${index}/32`);
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -194,17 +187,17 @@ describe('the program', () => {
     const hops = ['--next-hop', '192.0.2.2', '--next-hop', '2001:db8::2'];
     const own = ['--as', '65002', '--id', '192.0.2.2', '--peer', peer, '--routes', routesFile, '--text', 'moving'];
     const { child, lines, status } = run(...own, ...hops, '--drain', '1', '--json', '203.0.113.0/24');
-    await until(() => session.counters.prefixesIn === 4, '4 prefixes');
+    await eventually('4 prefixes', () => session.counters.prefixesIn === 4);
     expect(session.counters).toMatchObject({ treatedAsWithdraw: 0, attributesDiscarded: 0 });
     writeFileSync(routesFile, '198.51.100.2/32\n');
     child.kill('SIGHUP');
-    await until(() => session.counters.withdrawnIn === 2, '2 withdrawals');
+    await eventually('2 withdrawals', () => session.counters.withdrawnIn === 2);
     writeFileSync(routesFile, '198.51.100.2/33\n');
     child.kill('SIGHUP');
-    await until(() => lines.some((line) => line.includes('routes line 1')), 'the mistake to be told');
+    await eventually('the mistake to be told', () => lines.some((line) => line.includes('routes line 1')));
     child.kill('SIGTERM');
     expect(await status).toBe(0);
-    await until(() => session.counters.flaps === 1, 'the end');
+    await eventually('the end', () => session.counters.flaps === 1);
     expect(session.counters.withdrawnIn).toBe(4);
     expect(session.counters.lastError).toBe('the peer says: cease (6/2): administrative shutdown "moving"');
     const types = new Set(lines.map((line) => (JSON.parse(line) as { type: string }).type));
@@ -218,13 +211,13 @@ describe('the program', () => {
     const peers = [{ address: '127.0.0.1', port, peerAs: 'external', nextHopIpv4: '192.0.2.2', shutdownText: 'bye' }];
     const directory = files({ 'speaker.json': JSON.stringify({ localAs: 65_002, identifier: '192.0.2.2', peers }) });
     const { child, lines, status } = run('--config', join(directory, 'speaker.json'), '10.0.0.0/8');
-    await until(() => session.counters.prefixesIn === 1, 'the prefix');
+    await eventually('the prefix', () => session.counters.prefixesIn === 1);
     child.kill('SIGINT');
     expect(await status).toBe(0);
     expect(
       lines.some((line) => line.endsWith('established with AS 65001, ipv4-unicast and ipv6-unicast, hold time 90 s')),
     ).toBe(true);
-    await until(() => session.counters.lastError?.includes('"bye"') ?? false, 'the text');
+    await eventually('the text', () => session.counters.lastError?.includes('"bye"') ?? false);
   });
 
   const base = ['--as', '65002', '--id', '192.0.2.2'];

@@ -3,9 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { buildAddon } from '../../scripts/build-addon.ts';
 import { addTcpAoKey, closeFd, createSocket } from '../../src/raw-socket/index.ts';
+import { eventually } from '../eventually.ts';
 import { HostProcess } from './bgp/host-process.ts';
 import type { HostRequest, PlainOptions } from './bgp/transport-host.ts';
-import { eventually, Namespaces, namespacesUnavailable } from './namespaces.ts';
+import { Namespaces, namespacesUnavailable } from './namespaces.ts';
 
 jest.setTimeout(60_000);
 const reason = namespacesUnavailable();
@@ -245,7 +246,7 @@ suite(`TCP transport for BGP${skipped(reason)}`, () => {
     net.ip('b', 'link add lost0 type veth peer name lost1', 'link set lost0 up');
     const b = await listener({ interface: 'lost0' });
     net.ip('b', 'link del lost0');
-    const told = await eventually(b.report, (lines) => lines.length > 0);
+    const told = await eventually('the other side tells', b.report, (lines) => lines.length > 0);
     expect(told).toEqual(['Listen ENODEV: the interface lost0 is gone']);
     expect(await b.admit('192.0.2.1/32')).toMatch(/^Listen EBADF: .*closed/);
   });

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { buildAddon } from '../../scripts/build-addon.ts';
 import type { DiscoveryCounters } from '../../src/bgp-speaker/transport/neighbour-discovery.ts';
+import { eventually } from '../eventually.ts';
 import { BgpBed, bedUnavailable, type Cable, ourAs } from './bgp/bed.ts';
-import { until } from './bgp/daemon.ts';
 import { JsonProcess } from './bgp/json-process.ts';
 import type { BgpPeer } from './bgp/peers.ts';
 import type { UnnumberedEvent, UnnumberedRequest } from './bgp/unnumbered-process.ts';
@@ -34,18 +34,18 @@ suite(`unnumbered BGP peers${reason === undefined ? '' : ` (skipped: ${reason})`
   }
 
   const eventIs = (process: { events: readonly UnnumberedEvent[] }, from: number, ...types: string[]) =>
-    until(
+    eventually(
       `events ${types}`,
       () => process.events.slice(from).map(({ type }) => type),
       (seen) => types.every((type) => seen.includes(type as UnnumberedEvent['type'])),
-      { timeoutMs: 40_000, everyMs: 50 },
+      { timeoutMs: 40_000 },
     );
 
   test('two of us find each other, lose each other with the link, and find each other again', async () => {
     const cable = bed.connect('twin');
     const [us, twin] = [start('us'), start('twin')];
     await us.ask({ do: 'watch', interface: cable.interface });
-    await until(
+    await eventually(
       'the missing neighbour',
       () => us.ask<DiscoveryCounters | null>({ do: 'counters', interface: cable.interface }),
       (counters) => (counters?.solicitationsSent ?? 0) > 0,
@@ -99,7 +99,7 @@ suite(`unnumbered BGP peers${reason === undefined ? '' : ` (skipped: ${reason})`
     afterAll(() => us.kill());
 
     const hasRoute = () =>
-      until(
+      eventually(
         'the route',
         () => frr.routes('ipv4-unicast'),
         (routes) => routes.some(({ prefix }) => prefix === route),

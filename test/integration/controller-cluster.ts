@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLogger } from '../../src/base/index.ts';
 import { createLogger } from '../../src/base/json-logger.ts';
 import { ipAddressPools, l2Advertisements } from '../../src/controller/controller-caches.ts';
@@ -11,6 +10,7 @@ import {
   runController,
 } from '../../src/controller/index.ts';
 import { KubeClient, type KubeObject, type Resource, resources, type Service } from '../../src/kube/index.ts';
+import { eventually } from '../eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const crdFolder = join(import.meta.dirname, '../../deploy/crds');
@@ -80,7 +80,7 @@ export class ControllerCluster {
 
   /** Waits until the Service looks as asked; throws with what it looks like after `timeoutMs`. */
   until(name: string, what: (service: Service) => boolean, timeoutMs = 15_000): Promise<Service> {
-    return until(() => this.get(name), what, timeoutMs);
+    return eventually(`Service ${name}`, () => this.get(name), what, { timeoutMs });
   }
 
   /** Stops every controller, then deletes all Services, pools and advertisements. */
@@ -163,7 +163,8 @@ export class RunningController {
   }
 
   async text(path: string): Promise<{ status: number; body: string }> {
-    await until(
+    await eventually(
+      'the controller listens',
       async () => this.port,
       (port) => port !== undefined,
     );
@@ -173,7 +174,8 @@ export class RunningController {
 
   /** Waits until this replica leads. */
   async leads(): Promise<void> {
-    await until(
+    await eventually(
+      'the controller leads',
       async () => (await this.text('/metrics')).body,
       (text) => /^ovenbird_controller_leader 1$/m.test(text),
     );
@@ -182,17 +184,6 @@ export class RunningController {
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped by the test'));
     await this.#done;
-  }
-}
-
-/** Polls until `what` holds. */
-export async function until<T>(read: () => Promise<T>, what: (value: T) => boolean, timeoutMs = 15_000): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const value = await read();
-    if (what(value)) return value;
-    if (Date.now() > deadline) throw new Error(`still not so after ${timeoutMs} ms: ${JSON.stringify(value, null, 1)}`);
-    await sleep(20);
   }
 }
 

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { ipAddressPools } from '../../src/controller/controller-caches.ts';
 import { type KubeObject, resources, type Service } from '../../src/kube/index.ts';
+import { eventually } from '../eventually.ts';
 import { controlPlaneMissing } from './control-plane.ts';
-import { allocatedOf, ControllerCluster, ipsOf, until } from './controller-cluster.ts';
+import { allocatedOf, ControllerCluster, ipsOf } from './controller-cluster.ts';
 import { MortalClient } from './mortal-client.ts';
 
 const missing = controlPlaneMissing();
@@ -81,14 +82,14 @@ suite('the controller under faults', () => {
   /** Waits until `what` holds; a controller that died meanwhile is replaced, as a kubelet would. */
   const settled = async (mortal: MortalClient, what: () => Promise<boolean>) => {
     let current = mortal;
-    await until(async () => {
+    await eventually('all is settled', async () => {
       if (current.dead) {
         // As if its lease had run out.
         await cluster.client.delete(resources.leases, lease);
         current = begin();
       }
       return what();
-    }, Boolean);
+    });
     return current;
   };
   const has = async (name: string, what: (service: Service) => boolean) => what(await cluster.get(name));
@@ -134,9 +135,9 @@ suite('the controller under faults', () => {
     history = new AddressHistory(cluster);
     await cluster.pool('a', ['192.0.2.0/24']);
     const first = begin();
-    await until(
+    await eventually(
+      'somebody leads',
       async () => (await cluster.client.get(resources.leases, lease).catch(() => undefined))?.spec?.holderIdentity,
-      Boolean,
     );
     begin();
     let served = 0;
@@ -149,14 +150,15 @@ suite('the controller under faults', () => {
       }
     };
     await Promise.all([0, 1, 2, 3].map(create));
-    const services = await until(
+    const services = await eventually(
+      '200 Services have an address',
       async () => (await cluster.client.list(resources.services, { namespace: 'default' })).items,
       (items) => items.filter((service) => ipsOf(service).length === 1).length === 200,
-      30_000,
+      { timeoutMs: 30_000 },
     );
     expect(first.dead).toBe(true);
     expect(new Set(services.flatMap((service) => ipsOf(service))).size).toBe(200);
-    await until(assigned, (count) => count === 200);
+    await eventually('the pool counts 200 addresses', assigned, (count) => count === 200);
     await history.stop();
     expect(history.clashes).toEqual([]);
     expect([...history.byUid.values()].filter((ips) => ips.length > 1)).toEqual([]);
@@ -167,11 +169,13 @@ suite('the controller under faults', () => {
     await cluster.pool('a', ['192.0.2.0/24']);
     const controller = cluster.controller();
     await Promise.all(Array.from({ length: 100 }, (_, index) => cluster.service(`s${index}`)));
-    await until(
+    await eventually(
+      '100 Services have an address',
       async () => (await cluster.client.list(resources.services, { namespace: 'default' })).items,
       (items) => items.filter((service) => ipsOf(service).length === 1).length === 100,
     );
-    await until(
+    await eventually(
+      '100 events',
       async () => controller.writesOf('events'),
       (count) => count === 100,
     );
@@ -189,14 +193,16 @@ suite('the controller under faults', () => {
       await cluster.service(name);
       await cluster.until(name, (service) => ipsOf(service).length > 0);
     }
-    await until(
+    await eventually(
+      '2 events',
       async () => controller.writesOf('events'),
       (count) => count === 2,
     );
     const before = (await cluster.client.list(resources.services)).items;
     await cluster.plane.apiServer.kill();
     // Long enough for the lease to be lost, and the process to go on without.
-    await until(
+    await eventually(
+      'the first leads no more',
       async () => (await controller.text('/metrics')).body,
       (text) => /^ovenbird_controller_leader 0$/m.test(text),
     );

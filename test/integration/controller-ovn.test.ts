@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type EndpointSlice, resources, type Service } from '../../src/kube/index.ts';
+import { eventually } from '../eventually.ts';
 import { controlPlaneMissing } from './control-plane.ts';
-import { ControllerCluster, ipsOf, type RunningController, until } from './controller-cluster.ts';
+import { ControllerCluster, ipsOf, type RunningController } from './controller-cluster.ts';
 import { OvnCentral, ovnUnavailable } from './ovn-central.ts';
 
 const missing = controlPlaneMissing() ?? ovnUnavailable();
@@ -39,7 +40,8 @@ suite('the controller and a real northbound database', () => {
     endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
   });
   const northboundReady = () =>
-    until(
+    eventually(
+      'the northbound database is ready',
       async () => (await controller.text('/metrics')).body,
       (text) => /^ovenbird_northbound_ready 1$/m.test(text),
     );
@@ -57,7 +59,8 @@ suite('the controller and a real northbound database', () => {
     const service = await cluster.until('web', (candidate) => ipsOf(candidate).length > 0);
     expect(vips()).toMatch(/192\.0\.2\.10:80=10\.16\.0\.2:8080/);
     expect(programmedOf(service)).toMatchObject({ status: 'True', reason: 'Programmed' });
-    await until(
+    await eventually(
+      'an event',
       async () => controller.writesOf('events'),
       (count) => count === 1,
     );
@@ -69,23 +72,43 @@ suite('the controller and a real northbound database', () => {
       { namespace: 'default', name: 'web-1' },
       { type: 'merge', body },
     );
-    await until(
+    await eventually(
+      'the VIP has its backends',
       async () => vips(),
       (text) => text.includes('192.0.2.10:80=10.16.0.2:8080,10.16.0.3:8080'),
     );
     expect([controller.writesOf('services'), controller.writesOf('services/status')]).toEqual([0, 1]);
 
     await cluster.patch('web', { spec: { loadBalancerIP: '192.0.2.15' } });
-    await until(
+    await eventually(
+      'the VIP has moved',
       async () => vips(),
       (text) => text.includes('192.0.2.15:80=') && !text.includes('192.0.2.10:80='),
     );
     await cluster.delete('web');
-    await until(
+    await eventually(
+      'the VIP has gone',
       async () => vips(),
       (text) => !text.includes('192.0.2.'),
     );
   });
+
+  test('of many Services at once each waits for OVN without holding up the others, and is written once', async () => {
+    central = new OvnCentral();
+    await central.startNorthbound();
+    central.makeKubeOvn();
+    await cluster.pool('a', ['192.0.2.0/24']);
+    begin();
+    await northboundReady();
+    // More than are worked on at a time.
+    const names = Array.from({ length: 60 }, (_, index) => `many-${index}`);
+    await Promise.all(names.map((name) => cluster.service(name)));
+    for (const name of names) {
+      const service = await cluster.until(name, (candidate) => ipsOf(candidate).length > 0);
+      expect(programmedOf(service)).toMatchObject({ status: 'True', reason: 'Programmed' });
+    }
+    expect(controller.writesOf('services/status')).toBe(names.length);
+  }, 60_000);
 
   test('the database away: the address comes all the same and the condition says what is missing, then it is healed', async () => {
     central = new OvnCentral();
@@ -127,7 +150,8 @@ suite('the controller and a real northbound database', () => {
     await cluster.delete('four');
     await cluster.patch('four', { metadata: { finalizers: null } });
     begin();
-    await until(
+    await eventually(
+      'the VIP has gone',
       async () => vips(),
       (text) => !text.includes('192.0.2.13'),
     );
@@ -147,7 +171,8 @@ suite('the controller and a real northbound database', () => {
       { namespace: 'default', name: 'other' },
       { type: 'merge', subresource: 'status', body: { status } },
     );
-    await until(
+    await eventually(
+      'the VIPs',
       async () => vips(),
       (text) => text.includes('203.0.113.5:80') && text.includes(`${other.spec.clusterIP}:80`),
     );

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { ipAddressPools, l2Advertisements } from '../../src/controller/controller-caches.ts';
 import { type KubeObject, resources } from '../../src/kube/index.ts';
+import { eventually } from '../eventually.ts';
 import { controlPlaneMissing } from './control-plane.ts';
-import { allocatedOf, ControllerCluster, ipsOf, type RunningController, until } from './controller-cluster.ts';
+import { allocatedOf, ControllerCluster, ipsOf, type RunningController } from './controller-cluster.ts';
 
 const missing = controlPlaneMissing();
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
@@ -29,7 +30,8 @@ suite('the controller against a real API server', () => {
   const refused = (name: string, reason: string) =>
     cluster.until(name, (service) => allocatedOf(service)?.reason === reason);
   const poolReady = (name: string, what: (reason: string) => boolean) =>
-    until(
+    eventually(
+      `IPAddressPool ${name}`,
       () => cluster.client.get(ipAddressPools, { name }) as Promise<WithStatus>,
       ({ status }) => what(status?.conditions?.find(({ type }) => type === 'Ready')?.reason ?? ''),
     );
@@ -47,11 +49,13 @@ suite('the controller against a real API server', () => {
       reason: 'Allocated',
       message: '192.0.2.10 from pool "a"',
     });
-    await until(
+    await eventually(
+      'the pool counts its address',
       () => cluster.client.get(ipAddressPools, { name: 'a' }) as Promise<WithStatus>,
       ({ status }) => status?.assignedIPv4 === 1,
     );
-    await until(
+    await eventually(
+      'an event',
       async () => controller.writesOf('events'),
       (count) => count === 1,
     );
@@ -62,7 +66,8 @@ suite('the controller against a real API server', () => {
     await controller.stop();
     begin();
     await controller.leads();
-    await until(
+    await eventually(
+      'two reconciles',
       async () => (await controller.text('/metrics')).body,
       (text) => /ovenbird_reconciles_total\{result="succeeded"\} [2-9]/.test(text),
     );
@@ -78,7 +83,8 @@ suite('the controller against a real API server', () => {
     begin();
     await cluster.service('web');
     await cluster.until('web', (candidate) => ipsOf(candidate).length > 0);
-    await until(
+    await eventually(
+      'an event',
       async () => controller.writesOf('events'),
       (count) => count === 1,
     );
@@ -97,7 +103,8 @@ suite('the controller against a real API server', () => {
     // A later Service being served shows that the edits were seen.
     await cluster.service('later');
     await cluster.until('later', (candidate) => ipsOf(candidate).length > 0);
-    await until(
+    await eventually(
+      'two events',
       async () => controller.writesOf('events'),
       (count) => count === 2,
     );
@@ -114,7 +121,8 @@ suite('the controller against a real API server', () => {
     await refused('second', 'PoolExhausted');
     await cluster.delete('first');
     expect(ipsOf(await cluster.until('second', (service) => ipsOf(service).length > 0))).toEqual(['192.0.2.10']);
-    await until(
+    await eventually(
+      'two Services',
       async () => (await cluster.client.list(resources.services)).items.length,
       (count) => count === 2,
     );
@@ -188,7 +196,8 @@ suite('the controller against a real API server', () => {
     await cluster.service('good-range', { annotations: { 'ovenbird.dev/address-pool': 'bad' } });
     expect(ipsOf(await cluster.until('good-range', (service) => ipsOf(service).length > 0))).toEqual(['198.51.100.30']);
 
-    const events = await until(
+    const events = await eventually(
+      'events of eight Services',
       async () => (await cluster.client.list(resources.events, { namespace: 'default' })).items,
       (items) => new Set(items.map(({ regarding }) => regarding.name)).size >= 8,
     );
@@ -306,7 +315,8 @@ suite('the controller against a real API server', () => {
     begin();
     await cluster.client.create(l2Advertisements, { metadata: { name: 'l2' }, spec: { ipAddressPools: ['a'] } });
     const ready = (reason: string) =>
-      until(
+      eventually(
+        `L2Advertisement: ${reason}`,
         () => cluster.client.get(l2Advertisements, { name: 'l2' }) as Promise<WithStatus>,
         ({ status }) => status?.conditions?.[0]?.reason === reason,
       );
@@ -330,7 +340,7 @@ suite('the controller against a real API server', () => {
     begin();
     const name = { namespace: 'ovenbird-system', name: 'ovenbird-speaker-key' };
     const read = () => cluster.client.get(resources.secrets, name).catch(() => undefined);
-    const secret = await until(read, (found) => found !== undefined);
+    const secret = await eventually('the Secret', read, (found) => found !== undefined);
     expect(Buffer.from(secret?.data?.key ?? '', 'base64')).toHaveLength(32);
     await controller.stop();
     begin();
@@ -340,12 +350,14 @@ suite('the controller against a real API server', () => {
 
   test('answers on its port', async () => {
     begin();
-    await until(
+    await eventually(
+      'the controller listens',
       async () => controller.port,
       (port) => port !== undefined,
     );
     expect((await controller.text('/healthz')).status).toBe(200);
-    await until(
+    await eventually(
+      'the controller is ready',
       () => controller.text('/readyz'),
       ({ status }) => status === 200,
     );

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { silentLogger, systemClock } from '../../src/base/index.ts';
 import { HostAgent, type HostInputs, type HostService, systemCommands } from '../../src/speaker/host-agent/index.ts';
+import { eventually } from '../eventually.ts';
 import { address, endpoint, hostInputs, hostService, port } from '../speaker/host-agent/host-fixtures.ts';
-import { eventually, Namespaces, namespacesUnavailable, type Peer } from './namespaces.ts';
+import { Namespaces, namespacesUnavailable, type Peer } from './namespaces.ts';
 
 /**
  * client --fabric-- node --ovn0-- ovn --- near (a pod of this node)
@@ -69,7 +70,12 @@ const web = (over: Partial<HostService> = {}) =>
 
   async function applied(): Promise<void> {
     const done = () => agent.status();
-    await eventually(done, ({ appliedGeneration, desiredGeneration }) => appliedGeneration === desiredGeneration, 5000);
+    await eventually(
+      'the agent has applied it',
+      done,
+      ({ appliedGeneration, desiredGeneration }) => appliedGeneration === desiredGeneration,
+      { timeoutMs: 5000 },
+    );
     expect(agent.status()).toMatchObject({ state: 'applied', lastError: undefined });
   }
 
@@ -276,7 +282,8 @@ const web = (over: Partial<HostService> = {}) =>
   test('what somebody else takes away is put back', async () => {
     await serve([web()]);
     const reachable = () => client.tcp('10.77.0.100', 80, 200);
-    const back = async () => await eventually(reachable, (answer) => answer.includes('100.64.0.2'));
+    const back = async () =>
+      await eventually('the address answers', reachable, (answer) => answer.includes('100.64.0.2'));
     for (const command of [
       'nft flush ruleset',
       'nft delete table inet ovenbird',
@@ -288,12 +295,14 @@ const web = (over: Partial<HostService> = {}) =>
       await back();
       expect(
         await eventually(
+          'the IPv6 address answers',
           () => client.tcp('fd77::100', 80, 200),
           (answer) => answer.includes('fd00:64::2'),
         ),
       ).toBeDefined();
       expect(
         await eventually(
+          'the node port answers',
           () => client.tcp('10.77.0.21', nodePort, 200),
           (answer) => answer.includes('100.64.0.2'),
         ),
@@ -301,6 +310,7 @@ const web = (over: Partial<HostService> = {}) =>
     }
     hosts.ip('node', 'link set ovn0 down');
     await eventually(
+      'a note about ovn0',
       () => agent.status().notes,
       (notes) => notes.some((note) => note.includes('ovn0 is down')),
     );
@@ -324,6 +334,7 @@ const web = (over: Partial<HostService> = {}) =>
     await new Promise((resolve) => setTimeout(resolve, 300));
     hosts.run('node', ['nft', 'flush', 'chain', 'inet', 'ovenbird', 'nat-prerouting']);
     await eventually(
+      'the node port answers',
       () => client.tcp('10.77.0.21', nodePort, 200),
       (answer) => answer.includes('100.64.0.2'),
     );
@@ -368,6 +379,7 @@ const web = (over: Partial<HostService> = {}) =>
       const byDifference = hosts.run('node', ['nft', '-s', 'list', 'ruleset']);
       hosts.run('node', ['nft', 'flush', 'ruleset']);
       await eventually(
+        'a ruleset',
         () => hosts.run('node', ['nft', '-s', 'list', 'ruleset']),
         (text) => text !== '',
       );

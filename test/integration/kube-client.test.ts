@@ -18,7 +18,7 @@ import {
   resources,
   type Service,
 } from '../../src/kube/index.ts';
-import { eventually } from '../kube/eventually.ts';
+import { eventually } from '../eventually.ts';
 import { type ControlPlane, controlPlaneMissing, findBinary, startControlPlane } from './control-plane.ts';
 
 const missing = controlPlaneMissing();
@@ -182,7 +182,7 @@ suite('the client against a real API server', () => {
       'Invalid',
     );
     const version = left.metadata.resourceVersion;
-    await eventually(() => cache.store.get('g')?.metadata.resourceVersion === version, 'the cache has it');
+    await eventually('the cache has it', () => cache.store.get('g')?.metadata.resourceVersion === version);
     abort.abort();
     await done;
   }, 30_000);
@@ -270,14 +270,14 @@ suite('the client against a real API server', () => {
     const text = { type: 'Warning' as const, reason: 'NoAddress', action: 'Allocate', note: 'pool "a" is full' };
     const regarding = referenceTo(resources.services, created);
     recorder.record(regarding, text);
-    await eventually(() => recorder.counts.written === 1);
+    await eventually('one write', () => recorder.counts.written === 1);
     recorder.record(regarding, text);
     recorder.record(regarding, text);
-    await eventually(() => recorder.counts.written === 2);
+    await eventually('two writes', () => recorder.counts.written === 2);
     const shown = plane.kubectl(['describe', 'service', 'told']);
     expect(shown).toMatch(/Warning +NoAddress +.*x3 over.*ovenbird\.dev\/controller +pool "a" is full/);
     recorder.record(referenceTo(resources.namespaces, { metadata: { name: 'default' } }), text);
-    await eventually(() => recorder.counts.written === 3);
+    await eventually('three writes', () => recorder.counts.written === 3);
     expect(recorder.counts.dropped).toBe(0);
     abort.abort();
     await done;

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { KubeClient, resources } from '../../src/kube/index.ts';
-import { eventually } from '../kube/eventually.ts';
+import { eventually } from '../eventually.ts';
 import { type ControlPlane, controlPlaneMissing, startControlPlane } from './control-plane.ts';
 
 const missing = controlPlaneMissing();
@@ -71,12 +71,12 @@ suite('leader election on a real Lease', () => {
   const process = (name: string) => contenders.get(name) as ElectionProcess;
   const terms = () => lines.filter(({ what }) => what.startsWith('leads'));
   const leader = () => terms().at(-1)?.who ?? '';
-  const led = (count: number) => eventually(() => terms().length === count, `${count} terms`, 30_000);
+  const led = (count: number) => eventually(`${count} terms`, () => terms().length === count, { timeoutMs: 30_000 });
 
   /** In the order of time, writes change hands only as terms do; a leader whose term has just begun may not have written. */
   async function expectNoOverlap(): Promise<void> {
     const writesOf = (who: string) => lines.some((line) => line.what === 'writes' && line.who === who);
-    await eventually(() => writesOf(leader()), 'the leader writes', 10_000);
+    await eventually('the leader writes', () => writesOf(leader()), { timeoutMs: 10_000 });
     const writes = lines.filter(({ what }) => what === 'writes').sort((a, b) => a.atMs - b.atMs);
     const changes = writes.filter((line, at) => at === 0 || line.who !== writes[at - 1]?.who).map(({ who }) => who);
     const holders = terms().map(({ who }) => who);
@@ -118,7 +118,9 @@ suite('leader election on a real Lease', () => {
     await led(2);
     expect(leader()).not.toBe(first);
     await process(first).signal('SIGCONT');
-    await eventually(() => lines.some(({ who, what }) => who === first && what === 'stopped'), 'it noticed', 10_000);
+    await eventually('it noticed', () => lines.some(({ who, what }) => who === first && what === 'stopped'), {
+      timeoutMs: 10_000,
+    });
     await sleep(1_000);
     await expectNoOverlap();
     expect(terms()).toHaveLength(2);
@@ -129,13 +131,13 @@ suite('leader election on a real Lease', () => {
     await led(1);
     plane.apiServer.signal('SIGSTOP');
     try {
-      await eventually(() => lines.at(-1)?.what === 'stopped', 'the leader stopped', 10_000);
+      await eventually('the leader stopped', () => lines.at(-1)?.what === 'stopped', { timeoutMs: 10_000 });
     } finally {
       plane.apiServer.signal('SIGCONT');
     }
     await led(2);
     await plane.apiServer.kill();
-    await eventually(() => lines.at(-1)?.what === 'stopped', 'the leader stopped', 10_000);
+    await eventually('the leader stopped', () => lines.at(-1)?.what === 'stopped', { timeoutMs: 10_000 });
     await plane.apiServer.start();
     await led(3);
     await expectNoOverlap();

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { allSynced, KubeClient, ResourceCache, resources, type Service } from '../../src/kube/index.ts';
-import { eventually } from '../kube/eventually.ts';
+import { eventually } from '../eventually.ts';
 import { TcpProxy } from '../kube/tcp-proxy.ts';
 import { type ControlPlane, controlPlaneMissing, startControlPlane } from './control-plane.ts';
 
@@ -63,7 +63,9 @@ suite('caches of a real API server', () => {
     const selection = labelSelector === undefined ? {} : { labelSelector };
     const { items } = await writer.list(resources.services, selection);
     const wanted = versions(items).join();
-    await eventually(() => versions(cache.store.list()).join() === wanted, 'the cache equals the server', 20_000);
+    await eventually('the cache equals the server', () => versions(cache.store.list()).join() === wanted, {
+      timeoutMs: 20_000,
+    });
   }
 
   test('follows creations, changes and deletions, all of them or a selection', async () => {
@@ -105,7 +107,7 @@ suite('caches of a real API server', () => {
     await cache.synced();
     const before = changes.length;
     for (let round = 0; round < 3; round++) {
-      await eventually(() => cache.status.phase === 'watching', 'watching', 10_000);
+      await eventually('watching', () => cache.status.phase === 'watching', { timeoutMs: 10_000 });
       proxy.reset();
       await writer.create(resources.services, service(`reset-${round}`));
     }
@@ -118,11 +120,11 @@ suite('caches of a real API server', () => {
   test('a link that goes dead without a word is found by ping', async () => {
     const { cache } = follow();
     await cache.synced();
-    await eventually(() => cache.status.phase === 'watching', 'watching', 10_000);
+    await eventually('watching', () => cache.status.phase === 'watching', { timeoutMs: 10_000 });
     proxy.freeze();
     try {
       await writer.create(resources.services, service('unseen'));
-      await eventually(() => cache.status.disconnectedSinceMs !== undefined, 'noticed', 10_000);
+      await eventually('noticed', () => cache.status.disconnectedSinceMs !== undefined, { timeoutMs: 10_000 });
       expect(cache.store.get('default/unseen')).toBeUndefined();
     } finally {
       proxy.thaw();
@@ -134,10 +136,10 @@ suite('caches of a real API server', () => {
   test('an API server that hangs is left, and followed again when it answers', async () => {
     const { cache } = follow();
     await cache.synced();
-    await eventually(() => cache.status.phase === 'watching', 'watching', 10_000);
+    await eventually('watching', () => cache.status.phase === 'watching', { timeoutMs: 10_000 });
     plane.apiServer.signal('SIGSTOP');
     try {
-      await eventually(() => cache.status.disconnectedSinceMs !== undefined, 'noticed', 10_000);
+      await eventually('noticed', () => cache.status.disconnectedSinceMs !== undefined, { timeoutMs: 10_000 });
       expect(cache.status.synced).toBe(true);
       await sleep(1_000);
     } finally {
@@ -154,7 +156,7 @@ suite('caches of a real API server', () => {
     await writer.create(resources.services, service('before'));
     await expectEqual(cache);
     await plane.apiServer.kill();
-    await eventually(() => cache.status.phase === 'waiting', 'noticed', 10_000);
+    await eventually('noticed', () => cache.status.phase === 'waiting', { timeoutMs: 10_000 });
     await plane.apiServer.start();
     await writer.create(resources.services, service('after'));
     await expectEqual(cache);
@@ -176,7 +178,7 @@ suite('caches of a real API server', () => {
       await compact(plane.etcd.endpoint);
       await plane.apiServer.kill();
       await plane.apiServer.start();
-      await eventually(() => cache.status.disconnectedSinceMs !== undefined, 'noticed', 10_000);
+      await eventually('noticed', () => cache.status.disconnectedSinceMs !== undefined, { timeoutMs: 10_000 });
     } finally {
       proxy.thaw();
     }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { silentLogger } from '../../src/base/index.ts';
 import { WireWorker } from '../../src/speaker/wire.ts';
+import { eventually } from '../eventually.ts';
 import { type Prober, SpeakerLan } from './l2/speaker-lan.ts';
 import { namespacesUnavailable } from './namespaces.ts';
 
@@ -27,21 +28,13 @@ suite('the key that speakers share', () => {
     prober = lan.prober('client', [vip]);
     await Promise.all(friends.map((name) => lan.speaker(name).start()));
     for (const name of friends) lan.speaker(name).assign([{ address: vip, eligibleNodes: names }]);
-    await until(async () => (await owners()).length === 1);
+    await eventually('one owner', async () => (await owners()).length === 1);
   }, 60_000);
 
   afterAll(async () => {
     await prober?.close();
     await lan?.close();
   }, 60_000);
-
-  async function until(condition: () => Promise<boolean>): Promise<void> {
-    for (let tries = 0; tries < 100; tries++) {
-      if (await condition()) return;
-      await sleep(100);
-    }
-    throw new RangeError('not within 10 s');
-  }
 
   async function owners(): Promise<string[]> {
     await prober.take(vip);
@@ -54,7 +47,7 @@ suite('the key that speakers share', () => {
     await lan.speaker('stranger').start();
     lan.speaker('stranger').assign([{ address: vip, eligibleNodes: names }]);
     const code = () => lan.speaker('stranger').reports.get(vip)?.[0]?.reason.code;
-    await until(async () => code() === 'AddressInUse');
+    await eventually('the stranger tells that the address is in use', async () => code() === 'AddressInUse');
     expect(await owners()).toEqual(before);
     const { segments } = await lan.speaker('stranger').status();
     expect(segments[0]?.peers).toEqual([]);
@@ -84,7 +77,7 @@ suite('the key that speakers share', () => {
 
   test('withdrawing the address stops the answers and forgets the reports', async () => {
     for (const name of friends) lan.speaker(name).assign([]);
-    await until(async () => (await owners()).length === 0);
+    await eventually('no owner', async () => (await owners()).length === 0);
     for (const name of friends) expect(lan.speaker(name).reports.get(vip)).toEqual([]);
   }, 60_000);
 });

@@ -157,18 +157,3 @@ export class Peer {
     clearTimeout(timer);
   }
 }
-
-/** Asks again until the answer is as wanted; fails with the last answer after `timeoutMs`. */
-export async function eventually<Value>(
-  ask: () => Promise<Value> | Value,
-  wanted: (value: Value) => boolean,
-  timeoutMs = 10_000,
-): Promise<Value> {
-  const end = Date.now() + timeoutMs;
-  for (;;) {
-    const value = await ask();
-    if (wanted(value)) return value;
-    if (Date.now() > end) throw new Error(`not in ${timeoutMs} ms; last: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

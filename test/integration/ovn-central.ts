@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect as openSocket, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually, run } from './namespaces.ts';
+import { eventually } from '../eventually.ts';
+import { run } from './namespaces.ts';
 
 const schemas = '/usr/share/ovn';
 
@@ -56,7 +57,7 @@ export class OvnCentral {
       this.#path(`${name}.db`),
     ]);
     const answers = () => spawnSync('ovsdb-client', ['--timeout=1', 'list-dbs', `unix:${socket}`]).status === 0;
-    await eventually(answers, (up) => up, 5000);
+    await eventually(`ovsdb-server ${name} answers`, answers, { timeoutMs: 5000 });
   }
 
   /** Starts the southbound database and northd, so that rows become logical flows. */

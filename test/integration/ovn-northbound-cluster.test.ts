@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { silentLogger, systemClock } from '../../src/base/index.ts';
 import { connectNorthbound, Northbound, type OvnService } from '../../src/ovn/index.ts';
+import { eventually } from '../eventually.ts';
 import { port, service } from '../ovn/service-fixtures.ts';
 import { type Cluster, cluster, dump, tearDown } from '../ovsdb-client/real-server.ts';
-import { eventually } from './namespaces.ts';
 import { ovnUnavailable } from './ovn-central.ts';
 
 jest.setTimeout(120_000);
@@ -53,9 +53,10 @@ function many(count: number, backend: string): OvnService[] {
     const wanted = northbound.status().desiredGeneration;
     // Not `ready`: the database has no switches, so the rows act nowhere.
     await eventually(
+      'the rows are written',
       () => northbound.status().writtenGeneration,
       (generation) => generation >= wanted,
-      40_000,
+      { timeoutMs: 40_000 },
     );
   }
 

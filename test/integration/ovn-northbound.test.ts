@@ -8,8 +8,8 @@ import {
   type OvnInputs,
   type OvnService,
 } from '../../src/ovn/index.ts';
+import { eventually } from '../eventually.ts';
 import { port, service } from '../ovn/service-fixtures.ts';
-import { eventually } from './namespaces.ts';
 import { OvnCentral, ovnUnavailable } from './ovn-central.ts';
 
 // Many processes, on machines that do other things too.
@@ -77,9 +77,10 @@ function many(count: number): OvnService[] {
   async function written(northbound: Northbound, timeoutMs = 20_000): Promise<void> {
     const wanted = northbound.status().desiredGeneration;
     await eventually(
+      'the rows are written',
       () => northbound.status(),
       (now) => now.writtenGeneration >= wanted && now.state === 'ready',
-      timeoutMs,
+      { timeoutMs },
     );
   }
 
@@ -166,6 +167,7 @@ function many(count: number): OvnService[] {
       const rows = central.names('load_balancer');
       central.nbctl('--all', 'destroy', 'load_balancer');
       await eventually(
+        '300 load balancers',
         () => central.names('load_balancer').length,
         (count) => count === 300,
       );
@@ -185,6 +187,7 @@ function many(count: number): OvnService[] {
       }
       expect(northbound.status().transactions - before).toBeLessThan(20);
       await eventually(
+        'one load balancer',
         () => central.names('load_balancer').length,
         (count) => count === 1,
       );
@@ -210,10 +213,12 @@ function many(count: number): OvnService[] {
         'load_balancer_group',
       );
       await eventually(
+        'the group in three places',
         () => groupsOf('join').length + groupsOf('ovn-default').length,
         (count) => count === 3,
       );
       await eventually(
+        'two members',
         () => membersOf('ovenbird-lab').length,
         (count) => count === 2,
       );
@@ -224,6 +229,7 @@ function many(count: number): OvnService[] {
         'load_balancer',
       );
       await eventually(
+        'two members',
         () => membersOf('ovenbird-lab').length,
         (count) => count === 2,
       );
@@ -262,11 +268,13 @@ function many(count: number): OvnService[] {
         'router-port=ovn-cluster-subnet2',
       );
       await eventually(
+        'the new switch has the group',
         () => groupsOf('subnet2').join(),
         (groups) => groups === 'ovenbird-lab',
       );
       central.nbctl('set', 'logical_switch', 'subnet2', 'name=renamed');
       await eventually(
+        'the renamed switch is known',
         () => northbound.status().attachments,
         (names) => names.includes('renamed'),
       );
@@ -290,12 +298,14 @@ function many(count: number): OvnService[] {
         'theirs',
       );
       await eventually(
+        'one load balancer for the hosts',
         () => membersOf('ovenbird-lab-hosts').length,
         (count) => count === 1,
       );
       expect(membersOf('ovenbird-lab')).toHaveLength(0);
       central.nbctl('ls-lb-add', 'join', 'theirs');
       await eventually(
+        'only theirs is left',
         () => central.names('load_balancer'),
         (names) => names.join() === 'theirs',
       );
@@ -305,6 +315,7 @@ function many(count: number): OvnService[] {
       });
       central.nbctl('lb-del', 'theirs');
       await eventually(
+        'one member',
         () => membersOf('ovenbird-lab').length,
         (count) => count === 1,
       );
@@ -325,7 +336,7 @@ function many(count: number): OvnService[] {
         ['set', 'load_balancer', uuid, 'name=odd', 'options:reject=false', 'protocol=udp'],
       ]) {
         central.nbctl(...change);
-        await eventually(content, (now) => now === before);
+        await eventually('the rows are as before', content, (now) => now === before);
       }
     });
 
@@ -338,6 +349,7 @@ function many(count: number): OvnService[] {
       const group = central.nbctl('--bare', '--columns=_uuid', 'find', 'load_balancer_group', 'name=ovenbird-lab');
       central.nbctl('add', 'load_balancer_group', group, 'load_balancer', theirs);
       await eventually(
+        'the stranger is reported',
         () => northbound.status().problems.map(({ code }) => code),
         (codes) => codes.includes('StrangerInGroup'),
       );
@@ -364,6 +376,7 @@ function many(count: number): OvnService[] {
       await central.killNorthbound();
       northbound.setDesired({ services: many(25), nodes: [], complete: true });
       await eventually(
+        'the database is missed',
         () => northbound.status().state,
         (state) => state === 'waiting',
       );
@@ -379,6 +392,7 @@ function many(count: number): OvnService[] {
       await write(northbound, many(100));
       await central.restartEmpty();
       await eventually(
+        '100 load balancers',
         () => central.names('load_balancer').length,
         (count) => count === 100,
       );
@@ -386,6 +400,7 @@ function many(count: number): OvnService[] {
       expect(northbound.programming('default/s1')).toEqual({ kind: 'pending' });
       central.makeKubeOvn();
       await eventually(
+        'the group in three places',
         () => groupsOf('join').length + groupsOf('ovn-default').length,
         (count) => count === 3,
       );
@@ -398,6 +413,7 @@ function many(count: number): OvnService[] {
       central.signalNorthbound('SIGSTOP');
       northbound.setDesired({ services: many(30), nodes: [], complete: true });
       await eventually(
+        'an error',
         () => northbound.status().lastError,
         (error) => error !== undefined,
       );
@@ -421,6 +437,7 @@ function many(count: number): OvnService[] {
       await write(young.northbound, many(55));
       await old.stop();
       await eventually(
+        '55 load balancers',
         () => central.names('load_balancer').length,
         (count) => count === 55,
       );
@@ -452,6 +469,7 @@ function many(count: number): OvnService[] {
       await write(northbound, many(3));
       expect(central.names('load_balancer')).toHaveLength(40);
       await eventually(
+        'three load balancers',
         () => central.names('load_balancer').length,
         (count) => count === 3,
       );
@@ -524,11 +542,13 @@ function many(count: number): OvnService[] {
       const { northbound } = start({ mode: 'auto' });
       northbound.setDesired({ services: [service()], nodes: [], complete: true });
       await eventually(
+        'the missing switch is told',
         () => northbound.status().message,
         (message) => message.includes('no logical switch'),
       );
       central.nbctl('lr-add', 'ovn_cluster_router');
       await eventually(
+        'it is off',
         () => northbound.status(),
         ({ state, message }) => state === 'off' && message.includes('OVN-Kubernetes'),
       );
@@ -544,6 +564,7 @@ function many(count: number): OvnService[] {
       const before = central.names('logical_switch');
       const { northbound } = start({ mode: 'off' });
       await eventually(
+        'no groups',
         () => central.names('load_balancer_group').length,
         (count) => count === 0,
       );
@@ -560,6 +581,7 @@ function many(count: number): OvnService[] {
     const { northbound } = start({ measureLagEveryMs: 1 });
     await write(northbound, [service()]);
     await eventually(
+      'the lag is measured',
       () => northbound.status().lag,
       (lag) => lag !== undefined && lag.northdMs > 0,
     );

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { ManualClock } from '../../src/base/index.ts';
 import {
   type ClusterConfig,
@@ -12,9 +12,12 @@ import {
   resources,
   type Service,
 } from '../../src/kube/index.ts';
-import { eventually } from './eventually.ts';
+import { eventually } from '../eventually.ts';
 import { FakeApiServer, type FakeApiServerOptions } from './fake-api-server.ts';
 import { TcpProxy } from './tcp-proxy.ts';
+
+// Longer than a condition is waited for, so that it is named.
+jest.setTimeout(40_000);
 
 const cleans: (() => unknown)[] = [];
 
@@ -109,15 +112,15 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
         for await (const event of client.watch(resources.services, options)) events.push(event.type);
       })(),
     );
-    await eventually(() => server.openWatches === 1);
+    await eventually('one watch', () => server.openWatches === 1);
     server.collection(resources.services).put(service('web'));
     server.collection(resources.services).put(service('web'));
     server.collection(resources.services).delete('default/web');
-    await eventually(() => events.length === 3);
+    await eventually('three events', () => events.length === 3);
     expect(events).toEqual(['ADDED', 'MODIFIED', 'DELETED']);
     abort.abort(reason);
     expect(await watching).toBe(reason);
-    await eventually(() => server.openWatches === 0);
+    await eventually('no watch', () => server.openWatches === 0);
   });
 
   test('calls a body that was cut off a lost connection, not bad JSON', async () => {
@@ -189,7 +192,7 @@ test('waits as long as Retry-After says, and gives up within the timeout', async
   server.inject('create', busy);
   /** A refused request leaves timers for the deadline, the ping and the pause. */
   const pausing = (verb: string, count: number) =>
-    eventually(() => server.count(verb) === count && clock.pendingTimers === 3, `${verb} ${count}`);
+    eventually(`${verb} ${count}`, () => server.count(verb) === count && clock.pendingTimers === 3);
   const created = client.create(resources.services, service('web'));
   await pausing('create', 1);
   await clock.advance(6_999);
@@ -245,10 +248,10 @@ test('after a GOAWAY open streams end in good order and new requests go to a new
     const options = { resourceVersion: String(collection.revision) };
     for await (const event of client.watch(resources.services, options)) events.push(event.type);
   })();
-  await eventually(() => server.openWatches === 1);
+  await eventually('one watch', () => server.openWatches === 1);
   server.goaway();
   collection.put(service('web'));
-  await eventually(() => events.length === 1);
+  await eventually('one event', () => events.length === 1);
   await Promise.all(Array.from({ length: 5 }, () => client.get(resources.services, web)));
   expect(server.connections).toBe(2);
   server.endWatches();
@@ -271,7 +274,7 @@ test('finds a half-open connection by ping', async () => {
       for await (const _ of client.watch(resources.services, options));
     })(),
   );
-  await eventually(() => server.openWatches === 1);
+  await eventually('one watch', () => server.openWatches === 1);
   proxy.freeze();
   expect(await watching).toMatchObject({ code: 'Network' });
   expect((await failure(client.get(resources.services, web))).message).toContain('no answer in 100 ms');

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import {
   KubeClient,
   type KubeClientOptions,
@@ -8,10 +8,13 @@ import {
   resources,
   type Service,
 } from '../../src/kube/index.ts';
-import { eventually } from './eventually.ts';
+import { eventually } from '../eventually.ts';
 import { FakeApiServer, type FakeApiServerOptions, type Fault } from './fake-api-server.ts';
 import type { FakeCollection } from './fake-collection.ts';
 import { TcpProxy } from './tcp-proxy.ts';
+
+// Longer than a condition is waited for, so that it is named.
+jest.setTimeout(40_000);
 
 const cleans: (() => unknown)[] = [];
 
@@ -21,6 +24,8 @@ afterEach(async () => {
 
 /** Pauses small enough for tests; everything else as in production unless a test says so. */
 const quick: Partial<ReflectorTiming> = { backoffInitialMs: 5, backoffMaximumMs: 40 };
+/** What is told between two attempts stays long enough to be read. */
+const legible: Partial<ReflectorTiming> = { backoffInitialMs: 200, backoffMaximumMs: 200 };
 
 interface Bench {
   server: FakeApiServer;
@@ -30,7 +35,7 @@ interface Bench {
   /** Every change a listener was told, as "type key". */
   changes: string[];
   /** Waits until the cache equals the server, and has heard no more than needed. */
-  equal(): Promise<void>;
+  equal(): Promise<true>;
   abort: AbortController;
   done: Promise<void>;
 }
@@ -79,7 +84,7 @@ async function follow(
     changes,
     abort,
     done,
-    equal: () => eventually(same, 'cache equals server'),
+    equal: () => eventually('cache equals server', same),
   };
 }
 
@@ -107,7 +112,7 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
   test('resumes after a reset without a new list, and misses nothing that happened meanwhile', async () => {
     const { server, services, cache, changes, equal } = await follow({ protocol });
     await cache.synced();
-    await eventually(() => server.openWatches === 1);
+    await eventually('one watch', () => server.openWatches === 1);
     server.inject('watch', { kind: 'reset' }, { kind: 'reset' });
     server.reset();
     services.put(service('s-0'));
@@ -139,11 +144,11 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
       },
     });
     await cache.synced();
-    await eventually(() => server.openWatches === 1);
+    await eventually('one watch', () => server.openWatches === 1);
     proxy?.freeze();
     services.put(service('unseen'));
     // HTTP/2 finds out by ping, HTTP/1.1 by silence; then nobody answers.
-    await eventually(() => cache.status.phase === 'waiting');
+    await eventually('it waits', () => cache.status.phase === 'waiting');
     expect(cache.status.disconnectedSinceMs).toBeDefined();
     expect(cache.status.synced).toBe(true);
     proxy?.thaw();
@@ -156,12 +161,12 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
 test('lists anew after 410, in one step, with only the differences as changes', async () => {
   const { server, services, cache, changes, equal } = await follow();
   await cache.synced();
-  await eventually(() => server.openWatches === 1);
+  await eventually('one watch', () => server.openWatches === 1);
   const seen: number[] = [];
   cache.subscribe(() => seen.push(cache.store.size));
   server.inject('watch', { kind: 'reset' });
   server.reset();
-  await eventually(() => server.openWatches === 0);
+  await eventually('no watch', () => server.openWatches === 0);
   services.put(service('s-0'));
   services.delete('default/s-1');
   services.delete('default/s-2');
@@ -181,11 +186,11 @@ test('lists anew after 410, in one step, with only the differences as changes', 
 });
 
 test('an ERROR event other than 410 resumes where it was', async () => {
-  const { server, services, cache, equal } = await follow();
+  const { server, services, cache, equal } = await follow({ timing: legible });
   await cache.synced();
   server.inject('watch', { kind: 'error-event', code: 500, reason: 'InternalError', message: 'etcd went away' });
   server.endWatches();
-  await eventually(() => cache.status.message.includes('etcd went away'));
+  await eventually('the message of the server', () => cache.status.message.includes('etcd went away'));
   services.put(service('new'));
   await equal();
   expect(lists(server)).toBe(1);
@@ -195,7 +200,7 @@ test('obeys Retry-After of a watch and of a list', async () => {
   const busy: Fault = { kind: 'status', code: 429, reason: 'TooManyRequests', retryAfter: 0.15 };
   const began = performance.now();
   const { server, services, cache, equal } = await follow({ before: (of) => of.inject('watch', busy) });
-  await eventually(() => cache.status.reason === 'Throttled');
+  await eventually('it is throttled', () => cache.status.reason === 'Throttled');
   await cache.synced();
   expect(performance.now() - began).toBeGreaterThan(150);
   expect(server.count('watch')).toBe(2);
@@ -206,7 +211,7 @@ test('obeys Retry-After of a watch and of a list', async () => {
 test('a watch closed at once is opened again, ever more slowly', async () => {
   const { server, services, cache, equal } = await follow();
   await cache.synced();
-  await eventually(() => server.openWatches === 1);
+  await eventually('one watch', () => server.openWatches === 1);
   server.inject('watch', ...Array.from({ length: 4 }, (): Fault => ({ kind: 'close' })));
   const began = performance.now();
   server.endWatches();
@@ -220,11 +225,11 @@ test('a watch closed at once is opened again, ever more slowly', async () => {
 test('bookmarks move the version on, so that a compaction costs no list', async () => {
   const { server, services, cache, equal } = await follow();
   await cache.synced();
-  await eventually(() => server.openWatches === 1);
+  await eventually('one watch', () => server.openWatches === 1);
   const nodes = server.collection(resources.nodes);
   for (let i = 0; i < 5; i++) nodes.put({ metadata: { name: 'n' } });
   server.bookmark();
-  await eventually(() => cache.status.resourceVersion === String(nodes.revision));
+  await eventually('the newest version', () => cache.status.resourceVersion === String(nodes.revision));
   nodes.compact();
   services.compact();
   server.endWatches();
@@ -238,7 +243,7 @@ test('a silent watch is replaced without a new list', async () => {
   await cache.synced();
   server.inject('watch', { kind: 'silent' });
   server.endWatches();
-  await eventually(() => server.count('watch') >= 2);
+  await eventually('a second watch', () => server.count('watch') >= 2);
   services.put(service('new'));
   await equal();
   expect(lists(server)).toBe(1);
@@ -246,12 +251,12 @@ test('a silent watch is replaced without a new list', async () => {
 
 test('garbage is not swallowed: resume once, then list', async () => {
   const garbage: Fault = { kind: 'prefix', text: 'this is not json\n' };
-  const { server, services, cache, equal } = await follow();
+  const { server, services, cache, equal } = await follow({ timing: legible });
   await cache.synced();
-  await eventually(() => server.openWatches === 1);
+  await eventually('one watch', () => server.openWatches === 1);
   server.inject('watch', garbage, garbage);
   server.endWatches();
-  await eventually(() => cache.status.reason === 'BadData');
+  await eventually('bad data is told', () => cache.status.reason === 'BadData');
   services.put(service('new'));
   await equal();
   expect(lists(server)).toBe(2);
@@ -261,10 +266,10 @@ test('an event without resourceVersion and one of unknown type are garbage too',
   const { server, services, cache, equal } = await follow();
   await cache.synced();
   for (const value of [{ type: 'ADDED', object: { metadata: { name: 'x' } } }, { type: 'NEWS' }, 'null\n']) {
-    await eventually(() => server.openWatches === 1);
+    await eventually('one watch', () => server.openWatches === 1);
     const { watches } = cache.status;
     server.send(value);
-    await eventually(() => cache.status.watches > watches);
+    await eventually('a new watch', () => cache.status.watches > watches);
   }
   services.put(service('new'));
   await equal();
@@ -273,7 +278,7 @@ test('an event without resourceVersion and one of unknown type are garbage too',
 test('a version from before a restore ends in a new list', async () => {
   const { server, services, cache, equal } = await follow();
   await cache.synced();
-  await eventually(() => server.openWatches === 1);
+  await eventually('one watch', () => server.openWatches === 1);
   const future: Fault = {
     kind: 'error-event',
     code: 504,
@@ -309,7 +314,7 @@ test('a server that takes a watch-list for a watch is asked for pages', async ()
   await cache.synced();
   expect(server.count('list')).toBe(1);
   const bookmarked = await follow({ watchList: 'ignored' });
-  await eventually(() => bookmarked.server.openWatches === 1);
+  await eventually('one watch', () => bookmarked.server.openWatches === 1);
   bookmarked.server.bookmark();
   await bookmarked.cache.synced();
   expect(bookmarked.server.count('list')).toBe(1);
@@ -318,10 +323,11 @@ test('a server that takes a watch-list for a watch is asked for pages', async ()
 test('half of a list is never seen', async () => {
   const { server, cache, services } = await follow({
     watchList: 'refused',
+    timing: legible,
     objects: 900,
     before: (of) => of.inject('list', { kind: 'slow', ms: 0 }, { kind: 'truncated' }),
   });
-  await eventually(() => cache.status.reason === 'Disconnected');
+  await eventually('the disconnection is told', () => cache.status.reason === 'Disconnected');
   expect(cache.store.size).toBe(0);
   await cache.synced();
   expect(cache.store.size).toBe(services.list().length);
@@ -333,7 +339,7 @@ test('stops during a slow list: no watch is opened, no timer is left', async () 
     watchList: 'refused',
     before: (of) => of.inject('list', { kind: 'slow', ms: 100 }),
   });
-  await eventually(() => server.count('list') === 1);
+  await eventually('one list', () => server.count('list') === 1);
   abort.abort();
   await done;
   expect(cache.status.phase).toBe('stopped');
@@ -345,8 +351,11 @@ test('stops during a slow list: no watch is opened, no timer is left', async () 
 
 test('says why it cannot list, keeps trying, and syncs when it may', async () => {
   const forbidden: Fault = { kind: 'status', code: 403, reason: 'Forbidden', message: 'services is forbidden' };
-  const { cache } = await follow({ before: (of) => of.inject('watch', forbidden, forbidden, forbidden) });
-  await eventually(() => cache.status.reason === 'Forbidden');
+  const { cache } = await follow({
+    timing: legible,
+    before: (of) => of.inject('watch', forbidden, forbidden, forbidden),
+  });
+  await eventually('it is forbidden', () => cache.status.reason === 'Forbidden');
   expect(cache.status.message).toContain('services is forbidden');
   await cache.synced();
   expect(cache.status.message).toBe('');
@@ -364,7 +373,7 @@ test('a collection that is not there yet (its CRD) is followed as soon as it is'
     () => done,
     () => abort.abort(),
   );
-  await eventually(() => cache.status.reason === 'NotServed');
+  await eventually('it is not served', () => cache.status.reason === 'NotServed');
   server.collection(resources.services).put(service('web'));
   await cache.synced();
   expect(cache.store.keys()).toEqual(['default/web']);
@@ -385,7 +394,7 @@ test('a listener that throws and an object that cannot be projected harm nobody 
   await cache.synced();
   services.put(service('s-1', { metadata: { namespace: 'default', name: 's-1', labels: { bad: '' } } }));
   services.put(service('new'));
-  await eventually(() => changes.includes('added default/new'));
+  await eventually('the new Service', () => changes.includes('added default/new'));
   expect(cache.store.get('default/s-1')?.metadata.labels).toBeUndefined();
   services.put(service('s-1'));
   await equal();

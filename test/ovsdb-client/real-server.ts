@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseEndpoints } from '../../src/ovsdb-client/index.ts';
+import { eventually } from '../eventually.ts';
 
 const run = promisify(execFile);
 
@@ -126,19 +127,6 @@ async function answers(endpoint: string): Promise<boolean> {
     });
     socket.once('error', () => resolve(false));
   });
-}
-
-/** Polls a condition about another process; rejects after the limit, naming what was waited for. */
-export async function eventually(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  limitMs = 30_000,
-): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 /** A standalone database made from a schema (an object, or the path of a file), served. */

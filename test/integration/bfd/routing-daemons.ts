@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually } from '../../eventually.ts';
 import { namespacesUnavailable, run } from '../namespaces.ts';
 
 const frr = '/usr/lib/frr';
@@ -55,14 +56,6 @@ export interface RoutingDaemon {
   view(address: string): PeerView | undefined;
   /** Ends it at once, without a word to its peers. */
   kill(): Promise<void>;
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const endMs = performance.now() + 15_000;
-  while (!condition()) {
-    if (performance.now() > endMs) throw new Error(`no ${what} in 15 s`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 class Daemon {
@@ -126,7 +119,7 @@ export class Bird implements RoutingDaemon {
     }
     const words = ['bird', '-f', '-c', join(this.#directory, 'bird.conf'), '-s', join(this.#directory, 'ctl')];
     this.#daemon = new Daemon([...this.#prefix, ...words]);
-    await until(`BIRD: ${this.#daemon.output}`, () => existsSync(join(this.#directory, 'ctl')));
+    await eventually(`BIRD: ${this.#daemon.output}`, () => existsSync(join(this.#directory, 'ctl')));
   }
 
   async setAdminDown(_session: PeerSession, down: boolean): Promise<void> {
@@ -244,9 +237,9 @@ export class Frr implements RoutingDaemon {
       ...['-z', path('zserv'), '--vty_socket', this.#directory, '--log', 'stdout'],
     ];
     this.#daemons.push(new Daemon(common('zebra')));
-    await until('zebra', () => existsSync(path('zserv')) && existsSync(path('zebra.vty')));
+    await eventually('zebra', () => existsSync(path('zserv')) && existsSync(path('zebra.vty')));
     this.#daemons.push(new Daemon([...common('bfdd'), '--bfdctl', path('bfdd.sock')]));
-    await until('bfdd', () => existsSync(path('bfdd.vty')));
+    await eventually('bfdd', () => existsSync(path('bfdd.vty')));
   }
 
   #vtysh(...commands: readonly string[]): string {

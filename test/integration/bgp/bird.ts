@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { ask, Daemon, until } from './daemon.ts';
+import { eventually } from '../../eventually.ts';
+import { ask, Daemon } from './daemon.ts';
 import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityWord, extendedWord } from './route-words.ts';
 
@@ -29,7 +30,7 @@ export class BirdPeer implements BgpPeer {
     const args = ['-f', '-c', path, '-s', join(directory, 'bird.ctl'), '-P', join(directory, 'bird.pid')];
     const daemon = new Daemon(namespace, ['bird', ...args], this.#log);
     this.#daemon = daemon;
-    await until(
+    await eventually(
       'bird starts',
       () => this.#ask('show status'),
       (text) => text.includes('Daemon is up'),
@@ -118,7 +119,8 @@ function birdConfig({ as, routerId, sessions, announces = [] }: PeerDescription)
   return `log stderr all;
 router id ${routerId};
 protocol device { scan time 1; }
-protocol bfd { interface "*" { min rx interval 50 ms; min tx interval 50 ms; idle tx interval 1 s; multiplier 3; }; }
+protocol bfd { interface "*" { min rx interval 50 ms; min tx interval 50 ms; idle tx interval 1 s; multiplier 3; };
+${sessions.flatMap((session) => besideLines(session)).join('')}}
 ${statics(
   'ipv4',
   announces.filter((one) => !one.includes(':')),
@@ -129,6 +131,10 @@ ${statics(
 )}
 ${sessions.map((session, index) => sessionConfig(`s${index}`, as, session)).join('\n')}
 `;
+}
+
+function besideLines({ bfd, neighbor, local }: PeerSession): string[] {
+  return bfd === 'beside' ? [`  neighbor ${neighbor} dev "eth0" local ${local};\n`] : [];
 }
 
 function sessionConfig(name: string, as: number, session: PeerSession): string {
@@ -151,7 +157,8 @@ function sessionConfig(name: string, as: number, session: PeerSession): string {
     has(`multihop ${session.ttlSecurityHops}`, (session.ttlSecurityHops ?? 1) > 1),
     has('ttl security on', session.ttlSecurityHops),
     has('passive', session.passive),
-    has('bfd on', session.bfd),
+    has('bfd on', session.bfd === 'tied'),
+    has('enable extended messages on', session.extendedMessages),
     `  hold time ${session.holdTimeSeconds ?? 9};\n  connect delay time 1;\n  connect retry time 2;\n  error wait time 1, 2;\n`,
     session.gracefulRestart
       ? `  graceful restart on;\n  graceful restart time ${session.gracefulRestart.restartTimeSeconds};\n`

@@ -65,28 +65,6 @@ export function ask(namespace: string, argv: readonly string[]): Promise<string>
   return promise;
 }
 
-/** Asks again until the answer is as wanted. @throws Error with the last answer, or the last error, after `timeoutMs` */
-export async function until<Value>(
-  what: string,
-  question: () => Promise<Value> | Value,
-  wanted: (value: Value) => boolean,
-  { timeoutMs = 20_000, everyMs = 100 } = {},
-): Promise<Value> {
-  const end = performance.now() + timeoutMs;
-  let last = 'never asked';
-  while (performance.now() < end) {
-    try {
-      const value = await question();
-      if (wanted(value)) return value;
-      last = JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one)) ?? 'undefined';
-    } catch (thrown) {
-      last = String(thrown);
-    }
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-  }
-  throw new Error(`${what}: not within ${timeoutMs} ms; last: ${last.slice(0, 3000)}`);
-}
-
 /** True when a program is on the PATH, or exists where a path is given. */
 export function isInstalled(program: string): boolean {
   if (program.startsWith('/')) return existsSync(program);

@@ -1,7 +1,8 @@
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { ask, Daemon, until } from './daemon.ts';
+import { eventually } from '../../eventually.ts';
+import { ask, Daemon } from './daemon.ts';
 import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { extendedNumber } from './route-words.ts';
 
@@ -41,7 +42,7 @@ export class ExabgpPeer implements BgpPeer {
     };
     const daemon = new Daemon(namespace, ['exabgp', path], join(directory, 'exabgp.log'), settings);
     this.#daemon = daemon;
-    await until(
+    await eventually(
       'exabgp starts',
       () => daemon.log(),
       (text) => text.includes('loaded new configuration'),

@@ -2,7 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { groupsForFrr } from '../../../lab/hosts.ts';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { ask, Daemon, until } from './daemon.ts';
+import { eventually } from '../../eventually.ts';
+import { ask, Daemon } from './daemon.ts';
 import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityWord, extendedWord } from './route-words.ts';
 
@@ -41,7 +42,7 @@ export class FrrPeer implements BgpPeer {
     ];
     const daemon = new Daemon(namespace, argv, join(directory, 'frr.log'));
     this.#daemons.push(daemon);
-    await until(
+    await eventually(
       `${program} starts`,
       () => this.#ask(program, 'show version'),
       (text) => text.includes('FRRouting'),
@@ -170,6 +171,7 @@ function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription):
     'debug bgp neighbor-events',
     'debug bgp updates in',
     'debug bgp graceful-restart',
+    ...besideLines(sessions),
     `router bgp ${as}`,
     ` bgp router-id ${routerId}`,
     ' bgp log-neighbor-changes',
@@ -177,6 +179,9 @@ function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription):
     ' no bgp default ipv4-unicast',
     ' no bgp network import-check',
     ' bgp listen limit 100',
+    ...sessions.flatMap(({ gracefulRestart: { longLivedSeconds } = {} }) =>
+      longLivedSeconds === undefined ? [] : [` bgp long-lived-graceful-restart stale-time ${longLivedSeconds}`],
+    ),
     ...sessions.flatMap((session, index) => neighborLines(session, index)),
   ];
   for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
@@ -188,6 +193,18 @@ function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription):
     lines.push(...own.map((one) => `  network ${one}`), ' exit-address-family');
   }
   return `${lines.join('\n')}\n`;
+}
+
+function besideLines(sessions: readonly PeerSession[]): string[] {
+  const beside = sessions.filter(({ bfd }) => bfd === 'beside');
+  if (beside.length === 0) return [];
+  const peers = beside.flatMap(({ neighbor, local }) => [
+    ` peer ${neighbor} local-address ${local} interface eth0`,
+    '  receive-interval 100',
+    '  transmit-interval 100',
+    ' exit',
+  ]);
+  return ['bfd', ...peers, 'exit'];
 }
 
 function nameOf({ neighbor }: PeerSession, index: number): string {
@@ -212,7 +229,7 @@ function neighborLines(session: PeerSession, index: number): string[] {
     ...has(`ttl-security hops ${session.ttlSecurityHops}`, session.ttlSecurityHops),
     ...has(`ebgp-multihop ${session.multihop}`, session.multihop),
     ...has('passive', session.passive),
-    ...has('bfd', session.bfd),
+    ...has('bfd 3 100 100', session.bfd === 'tied'),
     ...has('capability extended-nexthop', session.extendedNextHop),
     ...has('graceful-restart-helper', session.gracefulRestart),
     ...(neighbor.includes('/') ? [` bgp listen range ${neighbor} peer-group ${name}`] : []),

@@ -1,7 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { ask, Daemon, until } from './daemon.ts';
+import { eventually } from '../../eventually.ts';
+import { ask, Daemon } from './daemon.ts';
 import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityNumber, extendedWord } from './route-words.ts';
 
@@ -37,7 +38,7 @@ export class GobgpPeer implements BgpPeer {
     this.#daemon = daemon;
     const { sessions, announces = [] } = this.#description;
     const expected = sessions.filter(({ neighbor }) => !neighbor.includes('/')).length;
-    await until(
+    await eventually(
       'gobgpd starts',
       () => this.#neighbors(),
       (neighbors) => neighbors.length >= expected,
@@ -201,6 +202,7 @@ function neighborLines(session: PeerSession, index: number): string[] {
   if (gracefulRestart) {
     lines.push(`  [${table}.graceful-restart.config]`, '    enabled = true', '    notification-enabled = true');
     lines.push(`    restart-time = ${gracefulRestart.restartTimeSeconds}`);
+    if (gracefulRestart.longLivedSeconds !== undefined) lines.push('    long-lived-enabled = true');
   }
   for (const family of families) {
     lines.push(`  [[${table}.afi-safis]]`, `    [${table}.afi-safis.config]`, `      afi-safi-name = "${family}"`);

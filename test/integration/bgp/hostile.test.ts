@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type BgpSpeaker, createSpeaker, type PeerOptions, type Session } from '../../../src/bgp-speaker/index.ts';
 import { randomNumbers } from '../../bgp-speaker/fuzz-messages.ts';
 import { lessons, type MalformedUpdate, malformedUpdates } from '../../bgp-speaker/rfc7606-cases.ts';
 import { keepalive, open, routes } from '../../bgp-speaker/speaker/scripted-peer.ts';
 import { hex, join, message } from '../../bgp-speaker/wire-bytes.ts';
+import { eventually } from '../../eventually.ts';
 import { type RawConnection, RawPeer } from './raw-peer.ts';
 
 let speaker: BgpSpeaker;
@@ -47,7 +47,10 @@ describe('malformed UPDATEs over TCP', () => {
       const before = session.counters.prefixesIn;
       connection.send(routes('203.0.113.0/24', '203.0.113.128/25'));
       const name = counter[outcome as keyof typeof counter];
-      await until(() => session.counters.prefixesIn >= before + 2 && session.counters.messagesIn.update >= 2);
+      await eventually(
+        'what comes after it is heard',
+        () => session.counters.prefixesIn >= before + 2 && session.counters.messagesIn.update >= 2,
+      );
       const { treatedAsWithdraw, attributesDiscarded, sessionResets } = session.counters;
       const sum = treatedAsWithdraw + attributesDiscarded + sessionResets;
       const isCounted = name === undefined ? sum === 0 : session.counters[name] === 1 && sum === 1;
@@ -73,14 +76,6 @@ describe('malformed UPDATEs over TCP', () => {
     await speaker.removePeer(witness);
   }, 60_000);
 });
-
-async function until(isSo: () => boolean, timeoutMs = 10_000): Promise<void> {
-  const end = performance.now() + timeoutMs;
-  while (!isSo()) {
-    if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${isSo}`);
-    await sleep(2);
-  }
-}
 
 describe('instead of an OPEN', () => {
   const other = open(65_002);
@@ -167,7 +162,7 @@ describe('in an established session', () => {
     await connection.establish();
     await session.whenEstablished();
     connection.send(bytes, routes('203.0.113.0/24'));
-    await until(() => session.counters.prefixesIn === 1);
+    await eventually('the route', () => session.counters.prefixesIn === 1);
     expect(session.state).toBe('Established');
     connection.socket.destroy();
     await speaker.removePeer(session);
@@ -181,7 +176,7 @@ describe('in an established session', () => {
         await connection.establish();
         await session.whenEstablished();
         connection.send(message(3, [6, 2, claimed, ...new Array<number>(length).fill(0x41)]));
-        await until(() => session.state !== 'Established');
+        await eventually('the session is over', () => session.state !== 'Established');
         const shows = session.counters.lastError?.includes('A'.repeat(length)) ?? false;
         expect([claimed, shows]).toEqual([claimed, claimed <= length]);
         await speaker.removePeer(session);
@@ -194,7 +189,7 @@ describe('in an established session', () => {
     await connection.establish();
     await session.whenEstablished();
     connection.socket.write(message(3, [6, 4]), () => connection.socket.resetAndDestroy());
-    await until(() => session.state !== 'Established');
+    await eventually('the session is over', () => session.state !== 'Established');
     expect(session.counters.lastError).toMatch(/6\/4|reset|RESET/);
     await speaker.removePeer(session);
   });
@@ -236,7 +231,7 @@ test('bursts of 64 KB cut anywhere: everything is counted, keepalives included',
       await new Promise((resolve) => connection.socket.once('drain', resolve));
     at = next;
   }
-  await until(() => session.counters.messagesIn.update === 20_000);
+  await eventually('every UPDATE is counted', () => session.counters.messagesIn.update === 20_000);
   expect(session.counters).toMatchObject({ prefixesIn: 10_000, flaps: 0, treatedAsWithdraw: 0 });
   expect(session.counters.messagesIn.keepalive).toBe(10_001);
   connection.socket.destroy();

@@ -1,7 +1,8 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { ask, Daemon, makeDirectory, until } from './daemon.ts';
+import { eventually } from '../../eventually.ts';
+import { ask, Daemon, makeDirectory } from './daemon.ts';
 import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityWord, extendedWord } from './route-words.ts';
 
@@ -36,7 +37,7 @@ export class OpenbgpdPeer implements BgpPeer {
     chmodSync(path, 0o600);
     const daemon = new Daemon(namespace, ['/usr/sbin/bgpd', '-d', '-v', '-f', path], this.#log);
     this.#daemon = daemon;
-    await until(
+    await eventually(
       'openbgpd starts',
       () => this.#neighbors(),
       (neighbors) => neighbors.length > 0,

@@ -1,7 +1,7 @@
 /** Routers of other projects as BGP peers: described once, configured in each one's own language, read alike. */
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
+import { eventually } from '../../eventually.ts';
 import { BirdPeer } from './bird.ts';
-import { until } from './daemon.ts';
 import { ExabgpPeer } from './exabgp.ts';
 import { FrrPeer } from './frr.ts';
 import { GobgpPeer } from './gobgp.ts';
@@ -26,11 +26,14 @@ export interface PeerSession {
   passive?: boolean;
   /** Default 9. */
   holdTimeSeconds?: number;
-  /** RFC 4724: keep the neighbour's routes while it restarts. */
-  gracefulRestart?: { restartTimeSeconds: number };
+  /** RFC 4724: keep the neighbour's routes while it restarts; where the router has a switch for it, RFC 9494 too. */
+  gracefulRestart?: { restartTimeSeconds: number; longLivedSeconds?: number };
   /** RFC 8950. */
   extendedNextHop?: boolean;
-  bfd?: boolean;
+  /** BIRD, FRR. "tied": BFD that is down ends the session; "beside": there is BFD with the neighbour, of which BGP knows nothing. */
+  bfd?: 'tied' | 'beside';
+  /** RFC 8654. FRR always has it. */
+  extendedMessages?: boolean;
   /** RFC 8326: routes with the community get a local preference of 0. FRR does that anyway. */
   gracefulShutdown?: boolean;
 }
@@ -137,7 +140,7 @@ export async function established(peer: BgpPeer, neighbor: string, timeoutMs = 2
     if (/idle/i.test(view.state)) await peer.hurry?.(neighbor);
     return view;
   };
-  return until(what, look, (view) => view.established, { timeoutMs });
+  return eventually(what, look, (view) => view.established, { timeoutMs });
 }
 
 /** Waits until the router has exactly these prefixes from us; gives their routes, sorted by prefix. */
@@ -154,7 +157,7 @@ export async function hasRoutes(
       .sort()
       .join(' ');
   const what = `${peer.kind}: ${family} routes ${wanted || 'none'}`;
-  const routes = await until(
+  const routes = await eventually(
     what,
     () => peer.routes(family),
     (all) => listed(all) === wanted,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually } from '../../eventually.ts';
 import { BgpBed, bedUnavailable, type Cable, sessionOver4 } from './bed.ts';
-import { until } from './daemon.ts';
 import { type BgpPeer, established, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
 
@@ -81,7 +81,7 @@ suite('failures and restarts', () => {
 
   const becomes = (kind: PeerKind, lane: 0 | 2, ...wanted: string[]) => {
     const isSo = (list: string[]) => list.join() === wanted.sort().join();
-    return until(`${kind} over lane ${lane} has ${wanted}`, () => over(kind, lane), isSo, { timeoutMs: 10_000 });
+    return eventually(`${kind} over lane ${lane} has ${wanted}`, () => over(kind, lane), isSo, { timeoutMs: 10_000 });
   };
 
   test('our death without a word: kept where graceful restart is agreed, gone where it is not', async () => {
@@ -152,7 +152,7 @@ suite('failures and restarts', () => {
     us.signal('SIGSTOP');
     for (const [kind, { peer, cable }] of peers) {
       const name = cable.lanes[2].ours4;
-      await until(
+      await eventually(
         `${kind} misses us`,
         () => peer.session(name),
         (view) => !view.established,

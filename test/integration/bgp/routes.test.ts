@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { eventually } from '../../eventually.ts';
 import { BgpBed, bedUnavailable, type Cable, ourAs, sessionOver4 } from './bed.ts';
-import { until } from './daemon.ts';
 import { type BgpPeer, established, hasRoutes, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
 
@@ -138,7 +138,7 @@ suite('routes as the peers see them', () => {
       await us.announce(prefixes, { communities: ['65000:2'], multiExitDiscriminator: 5 });
       const { peer } = of(kind);
       for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
-        await until(
+        await eventually(
           'the new attributes',
           async () => (await peer.routes(family)).find(({ prefix }) => prefixes.includes(prefix)),
           (route) => route?.communities.join(' ') === '65000:2' && route.med === 5,
@@ -157,7 +157,7 @@ suite('routes as the peers see them', () => {
         await us.event('refresh-requested', (event) => event.peer === cable.theirs4, { from });
         // BoRR and EoRR for each family, besides the routes.
         const marks = speaksEnhancedRefresh(kind) ? 4 : 0;
-        await until(
+        await eventually(
           'both families sent again',
           async () => (await us.session(cable.theirs4)).counters.messagesOut,
           ({ update, routeRefresh }) =>
@@ -170,7 +170,7 @@ suite('routes as the peers see them', () => {
       for (const family of ['ipv4-unicast', 'ipv6-unicast'] as const) {
         expect(await us.ask({ do: 'request-refresh', name: cable.theirs4, family })).toBe(true);
       }
-      await until(
+      await eventually(
         'its routes again',
         async () => (await us.session(cable.theirs4)).counters,
         ({ prefixesIn, messagesIn }) =>
@@ -188,11 +188,11 @@ suite('routes as the peers see them', () => {
     const count = async (wanted4: number, wanted6: number) => {
       for (const { peer } of peers.values()) {
         const what = `${peer.kind} counts ${wanted4} and ${wanted6}`;
-        await until(
+        await eventually(
           what,
           async () => [await peer.count('ipv4-unicast'), await peer.count('ipv6-unicast')],
           ([a, b]) => a === wanted4 && b === wanted6,
-          { timeoutMs: 40_000, everyMs: 300 },
+          { timeoutMs: 40_000 },
         );
       }
     };
@@ -229,11 +229,11 @@ suite('routes as the peers see them', () => {
         name: cable.theirs4,
         options: { waitMs: 1500, text: 'Knoten wird geräumt' },
       });
-      await until(
+      await eventually(
         `${kind} sees the community`,
         () => peer.routes('ipv4-unicast'),
         (routes) => routes.length === 1 && (routes[0]?.communities.includes('65535:0') ?? false),
-        { timeoutMs: 1400, everyMs: 50 },
+        { timeoutMs: 1400 },
       );
       if (kind === 'bird' || kind === 'frr' || kind === 'openbgpd') {
         expect((await peer.routes('ipv4-unicast'))[0]?.localPreference).toBe(0);
@@ -241,11 +241,11 @@ suite('routes as the peers see them', () => {
       await drained;
       // At once: those that connect again are refused, which is their last word then.
       const said = () => peer.lastWords(cable.ours4);
-      await until(`${kind} tells the reason`, said, (text) => words[kind].test(text), { timeoutMs: 2000, everyMs: 20 });
+      await eventually(`${kind} tells the reason`, said, (text) => words[kind].test(text), { timeoutMs: 2000 });
       await us.event('down', (event) => event.peer === cable.theirs4, { from });
       const steps = us.events.slice(from).flatMap((event) => (event.type === 'drain' ? [event.step] : []));
       expect(steps).toEqual(['graceful-shutdown', 'withdrawn', 'ended']);
-      await until(
+      await eventually(
         `${kind} has nothing`,
         () => peer.routes('ipv4-unicast'),
         (routes) => routes.length === 0,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually } from '../../eventually.ts';
 import { BgpBed, bedUnavailable, type Cable, ourAs, sessionOver4, sessionOver6 } from './bed.ts';
-import { until } from './daemon.ts';
 import { type BgpPeer, established, hasRoutes, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
 
@@ -72,7 +72,7 @@ suite('a session comes up', () => {
       const { peer, cable } = of(kind);
       const [, six] = cable.lanes;
       await established(peer, six.ours6);
-      await until(
+      await eventually(
         'the route',
         () => peer.routes('ipv6-unicast'),
         (routes) => routes.some(({ nextHops }) => nextHops[0] === six.ours6),

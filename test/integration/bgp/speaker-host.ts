@@ -1,6 +1,7 @@
 /** Starts the speaker under test in a network namespace and speaks with it. */
 import type {
   AddressFamily,
+  BfdSessionOptions,
   CloseOptions,
   DrainOptions,
   DynamicPeerOptions,
@@ -10,9 +11,9 @@ import type {
   SpeakerEvent,
   SpeakerOptions,
 } from '../../../src/bgp-speaker/index.ts';
+import { eventually } from '../../eventually.ts';
 import type { BgpBed, Lane } from './bed.ts';
 import { ourAs, peerAs } from './bed.ts';
-import { until } from './daemon.ts';
 import { JsonProcess } from './json-process.ts';
 
 /** Attributes with every community as a word: "65000:1", "65000:1:2", "rt:65000:1", "no-export". */
@@ -44,6 +45,9 @@ export type SpeakerRequest =
   | { do: 'start'; name: string }
   | { do: 'stop' | 'reset'; name: string; text?: string }
   | { do: 'bfd'; name: string; state: 'up' | 'down' | 'admin-down' }
+  /** BFD with the peer of a session, which is told how it goes. */
+  | { do: 'tie-bfd'; name: string; options: BfdSessionOptions }
+  | { do: 'bfd-admin-down'; name: string; adminDown: boolean }
   | { do: 'request-refresh'; name: string; family: AddressFamily }
   | { do: 'drain'; name: string; options: DrainOptions }
   | { do: 'when-in-step'; name: string }
@@ -142,7 +146,7 @@ export class SpeakerHost {
 
   async established(name: string, timeoutMs = 20_000): Promise<OurSession> {
     const isUp = ({ state }: OurSession) => state === 'Established';
-    return until(`our session ${name} is up`, () => this.session(name), isUp, { timeoutMs });
+    return eventually(`our session ${name} is up`, () => this.session(name), isUp, { timeoutMs });
   }
 
   /** Waits for an event of a kind, from the `from`th event on. */
@@ -155,13 +159,12 @@ export class SpeakerHost {
       this.events.slice(from).find((event): event is Distribute<Kind, SpeakerEvent> => {
         return event.type === type && wanted(event as Distribute<Kind, SpeakerEvent>);
       });
-    const found = await until(
+    const found = await eventually(
       `event ${type}`,
       () => find() ?? this.events.slice(-3),
       (value) => !Array.isArray(value),
       {
         timeoutMs,
-        everyMs: 20,
       },
     );
     return found as Distribute<Kind, SpeakerEvent>;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually } from '../../eventually.ts';
 import { BgpBed, bedUnavailable, type Cable, ourAs, peerAs, sessionOver4, sessionOver6 } from './bed.ts';
-import { ask, Daemon, isInstalled, until } from './daemon.ts';
+import { ask, Daemon, isInstalled } from './daemon.ts';
 import { type BgpPeer, established, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
 
@@ -27,7 +28,7 @@ suite('sessions of other kinds', () => {
       `${bed.directory}/tcpdump`,
     );
     bed.onClose(() => capture.stop());
-    await until(
+    await eventually(
       'tcpdump listens',
       () => capture.log(),
       (text) => text.includes('listening on'),
@@ -86,7 +87,7 @@ suite('sessions of other kinds', () => {
   const from = (kind: PeerKind, family: (typeof both)[number], hop: string) => {
     const { peer } = of(kind);
     const find = async () => (await peer.routes(family)).find(({ nextHops }) => nextHops.includes(hop));
-    return until(`${kind}: a route by ${hop}`, find, (route) => route !== undefined, { timeoutMs: 10_000 });
+    return eventually(`${kind}: a route by ${hop}`, find, (route) => route !== undefined, { timeoutMs: 10_000 });
   };
 
   describe.each(peerKinds)('with %s', (kind) => {

@@ -9,12 +9,12 @@ import {
   type UntypedTables,
   type Uuid,
 } from '../../../src/ovsdb-client/index.ts';
+import { eventually } from '../../eventually.ts';
 import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
 import {
   type Cluster,
   cluster,
   dump,
-  eventually,
   programsMissing,
   type RealServer,
   tearDown,

@@ -4,15 +4,9 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { eventually } from '../../eventually.ts';
 import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
-import {
-  eventually,
-  output,
-  programsMissing,
-  type RealServer,
-  standalone,
-  tearDown,
-} from '../../ovsdb-client/real-server.ts';
+import { output, programsMissing, type RealServer, standalone, tearDown } from '../../ovsdb-client/real-server.ts';
 
 jest.setTimeout(30_000);
 

@@ -10,15 +10,9 @@ import {
   type UntypedTables,
   type Uuid,
 } from '../../../src/ovsdb-client/index.ts';
+import { eventually } from '../../eventually.ts';
 import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
-import {
-  eventually,
-  output,
-  programsMissing,
-  type RealServer,
-  standalone,
-  tearDown,
-} from '../../ovsdb-client/real-server.ts';
+import { output, programsMissing, type RealServer, standalone, tearDown } from '../../ovsdb-client/real-server.ts';
 import { Relay } from '../../ovsdb-client/relay.ts';
 
 jest.setTimeout(40_000);

@@ -3,9 +3,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type Client, connect, type TlsOptions, type UntypedTables } from '../../../src/ovsdb-client/index.ts';
+import { eventually } from '../../eventually.ts';
 import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
 import {
-  eventually,
   output,
   programsMissing,
   type RealServer,

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LinkEvent, type LinkWatcher, watchLinks } from '../../../src/raw-socket/index.ts';
+import { eventually } from '../../eventually.ts';
 
 const ip = (words: string, input?: string) =>
   execFileSync('ip', words.split(' '), { encoding: 'utf8', ...(input === undefined ? {} : { input }) });
@@ -35,18 +36,15 @@ function follow(receiveBufferBytes?: number) {
     onError: (error) => errors.push(error.code),
     ...(receiveBufferBytes === undefined ? {} : { receiveBufferBytes }),
   });
-  const until = async (what: string, condition: () => boolean) => {
-    for (let i = 0; i < 3000 && !condition(); i++) await sleep(1);
-    if (!condition()) throw new Error(`no ${what}: ${words.join('; ')}; ${errors.join()}`);
-  };
-  const heard = (word: string) => until(word, () => words.includes(word));
+  const comes = (what: string, isSo: () => boolean) => eventually(what, () => ({ words, errors }), isSo);
+  const heard = (word: string) => comes(word, () => words.includes(word));
   return {
     words,
     errors,
     watcher,
-    until,
+    comes,
     heard,
-    synced: (times: number) => until(`sync ${times}`, () => syncs >= times),
+    synced: (times: number) => comes(`sync ${times}`, () => syncs >= times),
   };
 }
 
@@ -78,7 +76,7 @@ export async function linkEvents() {
 
 /** 400 addresses come and 399 go while this thread is stalled, with room for a few events only. */
 export async function overrun() {
-  const { words, errors, watcher, synced, until } = follow(4608);
+  const { words, errors, watcher, synced, comes } = follow(4608);
   await synced(1);
   words.length = 0;
   const addresses = Array.from({ length: 400 }, (_, i) => `10.1.${i >> 8}.${i & 0xff}`);
@@ -93,8 +91,8 @@ export async function overrun() {
       .join('\n'),
   );
   ip('link set vb down');
-  await until('the last', () => watcher.addresses.filter(({ address }) => address[0] === 10).length === 1);
-  await until('carrier', () => watcher.links.some(({ name, carrier }) => name === 'va' && !carrier));
+  await comes('the last', () => watcher.addresses.filter(({ address }) => address[0] === 10).length === 1);
+  await comes('carrier', () => watcher.links.some(({ name, carrier }) => name === 'va' && !carrier));
   watcher.close();
   const count = (start: string) => words.filter((word) => word.startsWith(start)).length;
   return { afterAdding, come: count('address 10.1.'), gone: count('address-gone 10.1.'), errors: [...new Set(errors)] };

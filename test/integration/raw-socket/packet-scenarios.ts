@@ -16,6 +16,7 @@ import {
   type PacketSocketOptions,
   ret,
 } from '../../../src/raw-socket/index.ts';
+import { eventually } from '../../eventually.ts';
 import { arp, broadcast, ethernet, groupOfAllNodes, icmp6, ipv4, ipv6, macB, numbered, udp, vlan } from './frames.ts';
 
 const ETH_P_ALL = 3;
@@ -263,27 +264,35 @@ export async function linkFaults() {
     onError: (error) => words.push(error.code),
   });
   const frame = Uint8Array.from(ethernet(0x88b5, [1], { to: broadcast }));
-  const until = async (condition: () => boolean) => {
-    for (let i = 0; i < 2000 && !condition(); i++) await sleep(1);
-    if (!condition()) throw new Error(`waited in vain: ${words}, ${later}, ${frames}`);
-  };
   ip('link set vb down');
-  await until(() => words.length === 1);
+  await eventually(
+    'the link is down',
+    () => words,
+    ({ length }) => length === 1,
+  );
   const whileDown = [receiver.send(frame), receiver.send(frame)];
   ip('link set vb up');
-  await until(() => receiver.send(frame));
+  await eventually('a frame is taken', () => receiver.send(frame));
   // The kernel wakes the other end of the pair in its own time and drops what is sent before.
-  await until(() => {
+  await eventually('a frame arrives', () => {
     from.send(frame);
     return frames > 0;
   });
   ip('link set vb down');
-  await until(() => words.length === 2);
+  await eventually(
+    'the link is down again',
+    () => words,
+    ({ length }) => length === 2,
+  );
   ip('link set vb up');
   ip('link set vb address 02:00:00:00:00:77');
   const newAddress = Buffer.from(receiver.hardwareAddress).toString('hex');
   ip('link del vb');
-  await until(() => words.length === 3);
+  await eventually(
+    'the link is gone',
+    () => words,
+    ({ length }) => length === 3,
+  );
   const gone = [receiver.send(frame), receiver.send(frame)];
   await sleep(10);
   const { unsent } = receiver.statistics();
@@ -298,10 +307,18 @@ export async function linkFaults() {
     onError: (error) => later.push(error.code),
   });
   const sentDown = idle.send(frame);
-  await until(() => later.includes('LinkDown'));
+  await eventually(
+    'sending tells LinkDown',
+    () => later,
+    (codes) => codes.includes('LinkDown'),
+  );
   ip('link del vc');
   const sentGone = [idle.send(frame), idle.send(frame)];
-  await until(() => later.includes('NoSuchInterface'));
+  await eventually(
+    'sending tells NoSuchInterface',
+    () => later,
+    (codes) => codes.includes('NoSuchInterface'),
+  );
   return { words, whileDown, gone, unsent, newAddress, lastAddress, sentDown, sentGone };
 }
 
