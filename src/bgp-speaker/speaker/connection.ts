@@ -80,6 +80,16 @@ export class Connection {
     return this.#socket.writableLength;
   }
 
+  /**
+   * Bytes that the kernel has taken; undefined where the socket does not say. It takes a large write in parts, of which
+   * Node tells the end only; the rest is on the handle.
+   */
+  get takenBytes(): number | undefined {
+    const { _handle: handle }: { _handle?: { bytesWritten?: number; writeQueueSize?: number } | null } = this
+      .#socket as object;
+    return handle?.bytesWritten === undefined ? undefined : handle.bytesWritten - (handle.writeQueueSize ?? 0);
+  }
+
   write(bytes: Uint8Array): void {
     if (this.#state !== 'open') return;
     this.bytesOut += bytes.length;

@@ -44,6 +44,8 @@ interface OpenConnection {
   timers: Record<ConnectionTimer, DeadlineTimer>;
   /** How often the hold timer was set. */
   holdsSet: number;
+  /** What the kernel had taken when the send hold timer was set. */
+  takenBytes: number | undefined;
   negotiated: Negotiated | undefined;
   /** For messages about its end. */
   detail: string;
@@ -153,6 +155,7 @@ export class PeerDriver {
     switch (effect.type) {
       case 'set-connection-timer':
         if (effect.timer === 'hold') entry.holdsSet += 1;
+        if (effect.timer === 'send-hold') entry.takenBytes = entry.connection.takenBytes;
         if (effect.seconds === 0) entry.timers[effect.timer].cancel();
         else entry.timers[effect.timer].set(this.#delayMs(effect.seconds, effect.jitter));
         return;
@@ -217,6 +220,7 @@ export class PeerDriver {
       connection,
       timers: { hold: timer('hold'), keepalive: timer('keepalive'), 'send-hold': timer('send-hold') },
       holdsSet: 0,
+      takenBytes: undefined,
       negotiated: undefined,
       detail: '',
     });
@@ -258,8 +262,9 @@ export class PeerDriver {
     const entry = this.#connections.get(id);
     if (!entry) return;
     const fire = () => this.step({ type: 'connection-timer', connection: id, timer });
-    if (timer === 'send-hold' && entry.connection.unsentBytes === 0) {
-      // Nothing waits for the peer: it cannot be late.
+    const { unsentBytes, takenBytes } = entry.connection;
+    if (timer === 'send-hold' && (unsentBytes === 0 || takenBytes !== entry.takenBytes)) {
+      // Nothing waits for the peer, or it is slow but takes something: it is not late.
       this.step({ type: 'sent', connection: id });
     } else if (timer === 'hold') {
       this.#whenAllIsRead(id, entry, entry.holdsSet, fire);

@@ -18,6 +18,8 @@ export class MemorySocket extends Duplex {
   windowBytes = 256 * 1024;
   /** Bytes that the other end has written towards this one. */
   receivedBytes = 0;
+  /** As node:net has it: all that was written, and what the kernel has not taken of the write under way. */
+  readonly _handle = { bytesWritten: 0, writeQueueSize: 0 };
   #inFlight = 0;
   #blocked: (() => void) | undefined;
 
@@ -31,7 +33,14 @@ export class MemorySocket extends Duplex {
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
     const { other } = this;
     if (!other || other.destroyed) done(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
-    else other.#deliver(chunk, () => done());
+    else {
+      this._handle.bytesWritten += chunk.length;
+      this._handle.writeQueueSize = chunk.length;
+      other.#deliver(chunk, () => {
+        this._handle.writeQueueSize = 0;
+        done();
+      });
+    }
   }
 
   override _final(done: () => void): void {

@@ -359,6 +359,29 @@ describe('a peer that takes nothing', () => {
     expect(session.counters.lastError).toBe('ended here: send hold timer expired (8/0)');
   });
 
+  test('that takes a large write bit by bit is slow, not silent', async () => {
+    const { speaker, establish, pass, transport } = await begin();
+    const { session, peer } = await establish({ sendHoldSeconds: 10 });
+    const socket = transport.dialled[0]?.socket;
+    socket?.setWindow(0);
+    const kernel = socket?.other?._handle;
+    const keepAlive = async (seconds: number, taken: number) => {
+      for (let second = 0; second < seconds; second += 1) {
+        peer.send(keepalive);
+        if (kernel) kernel.writeQueueSize -= taken;
+        await pass(1_000);
+      }
+    };
+    speaker.announce('10.0.0.0/8', attributes);
+    await keepAlive(30, 1);
+    expect([session.state, session.counters.flaps]).toEqual(['Established', 0]);
+    await keepAlive(21, 0);
+    expect(session.counters).toMatchObject({
+      flaps: 1,
+      lastError: 'ended here: send hold timer expired (8/0)',
+    });
+  });
+
   test('has no send hold timer while nothing waits for it', async () => {
     const { establish, pass } = await begin();
     const { session, peer } = await establish({ sendHoldSeconds: 5, holdTimeSeconds: 90 });
