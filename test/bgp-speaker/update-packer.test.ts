@@ -42,6 +42,24 @@ const host6 = (index: number) => `2001:db8::${(index + 1).toString(16)}/128`;
 const hosts = (count: number, host: (index: number) => string) =>
   Array.from({ length: count }, (_, index) => host(index));
 
+/** Bytes of all the Uint8Arrays that are made meanwhile; views of the same memory count again. */
+function bytesTakenBy(run: () => void): number {
+  const Original = Uint8Array;
+  let taken = 0;
+  globalThis.Uint8Array = class extends Original {
+    constructor(...given: [number]) {
+      super(...given);
+      taken += this.length;
+    }
+  } as typeof Uint8Array;
+  try {
+    run();
+  } finally {
+    globalThis.Uint8Array = Original;
+  }
+  return taken;
+}
+
 describe('UpdatePacker', () => {
   test('an IPv4 announcement, byte by byte', () => {
     const all: PathAttributes = {
@@ -173,6 +191,27 @@ describe('UpdatePacker', () => {
     expect(() => packed('ipv4-unicast', { ...plain, communities }, [])).toThrow(/the peer takes 4096/);
     const room = { ...modern, maximumLength: 65_535 };
     expect(packed('ipv4-unicast', { ...plain, communities }, ['198.51.100.0/24'], room)).toHaveLength(1);
+  });
+
+  test.each([
+    [4096, 1],
+    [65_535, 1],
+    [65_535, 200],
+    [65_535, 2000],
+    [65_535, 20_000],
+  ])('up to %i bytes a message, %i prefixes take memory by their own size', (maximumLength, count) => {
+    const prefixes = hosts(count, host4).map((text) => Cidr.parse(text));
+    let sent = 0;
+    const packer = new UpdatePacker({ ...modern, maximumLength }, (bytes) => {
+      sent += bytes.length;
+      expect(bytes.buffer.byteLength).toBeLessThanOrEqual(2 * bytes.length);
+    });
+    packer.announce('ipv4-unicast', plain);
+    const taken = bytesTakenBy(() => {
+      for (const prefix of prefixes) packer.addCidr(prefix);
+      packer.finish();
+    });
+    expect(taken).toBeLessThanOrEqual(10 * sent + 512);
   });
 
   test('whatever is packed is accepted, counted in full and within the limit', () => {

@@ -11,6 +11,10 @@ import {
   usesMpReach,
 } from './path-attributes.ts';
 
+const nothing = new Uint8Array(0);
+/** For prefixes in a new message, bytes: 51 IPv4 host routes. */
+const firstRoom = 256;
+
 /**
  * Packs prefixes into as few UPDATEs as they fit, one attribute set and one kind of route field a message:
  *
@@ -32,7 +36,7 @@ export class UpdatePacker {
   #tail: Uint8Array = new Uint8Array(0);
   #field: 'nlri' | 'withdrawn' | 'mp' = 'nlri';
   #family: AddressFamily | undefined;
-  #message: Uint8Array = new Uint8Array(0);
+  #message: Uint8Array = nothing;
   #length = 0;
 
   /** @param emit takes each message; it owns the bytes */
@@ -97,12 +101,7 @@ export class UpdatePacker {
   add(family: AddressFamily, length: number, word0: number, word1: number, word2: number, word3: number): void {
     if (family !== this.#family) throw new BgpArgumentError(`say announce or withdraw for ${family} first`);
     const count = (length + 7) >> 3;
-    if (this.#length + 1 + count + this.#tail.length > this.#context.maximumLength) this.#complete();
-    if (this.#length === 0) {
-      this.#message = new Uint8Array(this.#context.maximumLength);
-      this.#message.set(this.#head);
-      this.#length = this.#head.length;
-    }
+    while (this.#length + 1 + count + this.#tail.length > this.#message.length) this.#makeRoom();
     const message = this.#message;
     let at = this.#length;
     message[at++] = length;
@@ -111,6 +110,27 @@ export class UpdatePacker {
       message[at++] = word >>> (24 - 8 * (i & 3));
     }
     this.#length = at;
+  }
+
+  /** Most messages are short, so they begin small; what follows a full one is likely to be full too. */
+  #makeRoom(): void {
+    const { maximumLength } = this.#context;
+    const before = this.#message;
+    if (before.length === maximumLength && this.#length > 0) {
+      this.#complete();
+      this.#begin(maximumLength);
+    } else if (this.#length === 0) {
+      this.#begin(Math.min(maximumLength, this.#head.length + this.#tail.length + firstRoom));
+    } else {
+      this.#message = new Uint8Array(Math.min(maximumLength, 8 * before.length));
+      this.#message.set(before.subarray(0, this.#length));
+    }
+  }
+
+  #begin(capacity: number): void {
+    this.#message = new Uint8Array(capacity);
+    this.#message.set(this.#head);
+    this.#length = this.#head.length;
   }
 
   /** Emits what is there. */
@@ -132,6 +152,7 @@ export class UpdatePacker {
       writeUint16(message, 25, headLength - 27 + prefixBytes);
     }
     this.#length = 0;
+    this.#message = nothing;
     // A short message does not keep the memory of a long one.
     this.#emit(total * 2 < message.length ? message.slice(0, total) : message.subarray(0, total));
   }
