@@ -1,18 +1,23 @@
 /** The speaker under test in a process of its own, for it must live in a network namespace. See speaker-host.ts. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import {
+  type Bfd,
+  type BfdSessionHandle,
   type BgpSpeaker,
   createSpeaker,
   formatCommunity,
   parseCommunity,
   type RouteAttributes,
   type Session,
+  startBfd,
 } from '../../../src/bgp-speaker/index.ts';
 import { Address } from '../../../src/net/index.ts';
 import { say, serve } from './json-process.ts';
 import type { RouteWords, SpeakerRequest } from './speaker-host.ts';
 
 let speaker: BgpSpeaker | undefined;
+let bfd: Bfd | undefined;
+const bfdSessions = new Map<string, BfdSessionHandle>();
 const delay = monitorEventLoopDelay({ resolution: 5 });
 
 function running(): BgpSpeaker {
@@ -80,6 +85,15 @@ async function carryOut(request: SpeakerRequest): Promise<unknown> {
       return session(request.name).reset(request.text === undefined ? {} : { text: request.text });
     case 'bfd':
       return session(request.name).bfd(request.state);
+    case 'tie-bfd': {
+      bfd ??= await startBfd();
+      const handle = bfd.addSession(request.options);
+      bfdSessions.set(request.name, handle);
+      void tie(session(request.name), handle);
+      return;
+    }
+    case 'bfd-admin-down':
+      return bfdSessions.get(request.name)?.setAdminDown(request.adminDown);
     case 'request-refresh':
       return session(request.name).requestRefresh(request.family);
     case 'drain':
@@ -96,6 +110,16 @@ async function carryOut(request: SpeakerRequest): Promise<unknown> {
       delay.enable();
       return { heapUsed, rss, arrayBuffers, worstStallMs };
     }
+  }
+}
+
+/** As a program would: a failure ends the session, a word of either operator does not (RFC 5882 section 3.2). */
+async function tie(to: Session, handle: BfdSessionHandle): Promise<void> {
+  for await (const event of handle.events()) {
+    if (event.type !== 'state') continue;
+    if (event.to === 'up') to.bfd('up');
+    else if (event.isFailure) to.bfd('down');
+    else if (event.reason === 'admin-down' || event.reason === 'peer-admin-down') to.bfd('admin-down');
   }
 }
 
