@@ -95,7 +95,7 @@ suite('the controller and a real northbound database', () => {
   });
 
   test('a Service that waits for OVN holds up no other: all of a burst wait together, and each is written once', async () => {
-    const names = Array.from({ length: 60 }, (_, index) => `many-${index}`);
+    const names = Array.from({ length: 20 }, (_, index) => `many-${index}`);
     const listeners = new Set<() => void>();
     let services: readonly { externalAddresses: readonly unknown[] }[] = [];
     const isComplete = () =>
@@ -115,7 +115,10 @@ suite('the controller and a real northbound database', () => {
       },
     };
     await cluster.pool('a', ['192.0.2.0/24']);
-    const burst = cluster.controller({ surroundings: { northbound: () => northbound } });
+    const burst = cluster.controller({
+      arguments: ['--workers=4'],
+      surroundings: { northbound: () => northbound },
+    });
     await Promise.all(names.map((name) => cluster.service(name)));
     for (const name of names) {
       const service = await cluster.until(name, (candidate) => ipsOf(candidate).length > 0);
