@@ -90,6 +90,14 @@ export const malformedUpdates: readonly MalformedUpdate[] = [
     ['ORIGIN overruns, nothing else is read', update({ attributes: [[0x40, 1, 200, 0]], nlri })],
   ),
   ...row(
+    '4 and 3 j: the last attribute overruns the list and has routes',
+    'reset 3/1',
+    ['MP_REACH_NLRI by a byte', update({ attributes: [origin, asPath, nextHop, mpReach.slice(0, -1)], nlri })],
+    ['MP_REACH_NLRI by 65,535', update({ attributes: [origin, asPath, nextHop, [0x90, 14, 255, 255]], nlri })],
+    ['MP_UNREACH_NLRI by a byte', update({ attributes: [origin, asPath, nextHop, mpUnreach.slice(0, -1)], nlri })],
+    ['MP_UNREACH_NLRI, of which the head is cut', update({ attributes: [origin, asPath, nextHop, [0x80, 15]], nlri })],
+  ),
+  ...row(
     '3 g: MP attributes twice',
     'reset 3/1',
     ['MP_REACH_NLRI', update({ attributes: [mpReach, mpReach, origin, asPath] })],

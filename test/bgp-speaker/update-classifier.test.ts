@@ -142,6 +142,43 @@ describe('good UPDATEs', () => {
     expect(endOfRib).toBeUndefined();
   });
 
+  test('routes of families that were not negotiated are neither counted nor judged', () => {
+    const body = update({
+      withdrawn: [prefix4('192.0.2.0/24')],
+      attributes: [mpReach, mpUnreach, origin, asPath, nextHop],
+      nlri,
+    });
+    const only4 = { ...external, families: ['ipv4-unicast'] as const };
+    const only6 = { ...external, families: ['ipv6-unicast'] as const };
+    const counts = (sender: UpdateSender) => {
+      const { announced, withdrawn } = classifyUpdate(body, sender);
+      return [announced, withdrawn].map((one) => [one['ipv4-unicast'], one['ipv6-unicast']]);
+    };
+    expect([counts(only4), counts(only6)]).toEqual([
+      [
+        [2, 0],
+        [1, 0],
+      ],
+      [
+        [0, 1],
+        [0, 1],
+      ],
+    ]);
+    const badHop = attribute(0x80, 14, [0, 2, 1, 7, 1, 2, 3, 4, 5, 6, 7, 0]);
+    const badPrefix = attribute(0x80, 15, [0, 2, 1, 129]);
+    expect(outcome(update({ attributes: [badHop, origin, asPath, nextHop], nlri }), only4)).toBe('accept');
+    expect(outcome(update({ attributes: [badPrefix] }), only4)).toBe('accept');
+    expect(outcome(update({ attributes: [badPrefix] }), only6)).toBe('reset 3/9');
+    // Classic routes without NEXT_HOP, which nobody takes.
+    expect(outcome(update({ attributes: [mpReach, origin, asPath], nlri }), only6)).toBe('accept');
+    expect(outcome(update({ attributes: [], nlri: [[33, 1, 2, 3, 4, 5]] }), only6)).toBe('reset 3/10');
+    expect(classifyUpdate(update({}), only6).endOfRib).toBeUndefined();
+    expect(classifyUpdate(update({ attributes: [attribute(0x80, 15, [0, 2, 1])] }), only4).endOfRib).toBeUndefined();
+    expect(classifyUpdate(update({ attributes: [attribute(0x80, 15, [0, 2, 1])] }), only6).endOfRib).toBe(
+      'ipv6-unicast',
+    );
+  });
+
   const emptyUnreach = (afi: number) => attribute(0x80, 15, [0, afi, 1]);
   test.each<[string, Uint8Array, string | undefined]>([
     ['IPv4', update({}), 'ipv4-unicast'],

@@ -28,6 +28,8 @@ import {
 export interface UpdateSender extends AttributeSender {
   /** IPv4 prefixes may come with an IPv6 next hop (RFC 8950). */
   ipv4NextHopOverIpv6: boolean;
+  /** Those negotiated; routes of others are ignored (RFC 4760 section 8). Default: all that are known here. */
+  families?: readonly AddressFamily[];
 }
 
 /** Numbers of prefixes by family. */
@@ -113,14 +115,18 @@ class Reading {
     if (withdrawn === undefined) return this.#reset('a withdrawn prefix is malformed', updateError.invalidNetwork);
     const announced = countPrefixes(body, nlriStart, body.length, 32);
     if (announced === undefined) return this.#reset('a prefix is malformed', updateError.invalidNetwork);
-    this.#withdrawn['ipv4-unicast'] += withdrawn;
-    this.#announced['ipv4-unicast'] += announced;
+    const speaksIpv4 = this.#speaks('ipv4-unicast');
+    if (speaksIpv4) {
+      this.#withdrawn['ipv4-unicast'] += withdrawn;
+      this.#announced['ipv4-unicast'] += announced;
+    }
 
     this.#readAttributes(attributesStart, nlriStart);
     if (this.#strongest?.action === 'session-reset') return;
-    if (announced > 0 || this.#hasMpReach) this.#checkMandatory(announced > 0);
+    const hasNlri = speaksIpv4 && announced > 0;
+    if (hasNlri || this.#hasMpReach) this.#checkMandatory(hasNlri);
     if (announced === 0 && !this.#hasMpRoutes) this.#checkWithoutRoutes();
-    if (body.length === 4) this.#endOfRib = 'ipv4-unicast';
+    if (body.length === 4) this.#endOfRib = speaksIpv4 ? 'ipv4-unicast' : undefined;
     else if (withdrawn > 0 || announced > 0 || this.#attributes > 1) this.#endOfRib = undefined;
   }
 
@@ -130,14 +136,14 @@ class Reading {
       const flags = body[at] ?? 0;
       const isExtended = (flags & attributeFlag.extendedLength) !== 0;
       const valueAt = at + (isExtended ? 4 : 3);
+      const type = at + 1 < limit ? (body[at + 1] ?? 0) : 0;
       if (valueAt > limit) {
-        this.#problem(withdrawList('the attributes end within the head of one'), at, limit);
+        this.#problem(cutShort(type, 'the attributes end within the head of one'), at, limit);
         return;
       }
       const end = valueAt + (isExtended ? readUint16(body, at + 2) : (body[at + 2] ?? 0));
-      const type = body[at + 1] ?? 0;
       if (end > limit) {
-        this.#problem(withdrawList(`attribute ${type} is longer than the list of attributes`), at, limit);
+        this.#problem(cutShort(type, `attribute ${type} is longer than the list of attributes`), at, limit);
         return;
       }
       this.#attributes += 1;
@@ -149,7 +155,7 @@ class Reading {
 
   #readAttribute(attribute: ReceivedAttribute, at: number): void {
     const { type, bytes, start, end } = attribute;
-    const isMp = type === attributeType.mpReach || type === attributeType.mpUnreach;
+    const isMp = isMultiprotocol(type);
     if (this.#seen.has(type)) {
       const text = `attribute ${type} comes twice`;
       const subcode = updateError.malformedAttributeList;
@@ -172,14 +178,17 @@ class Reading {
     const prefixesAt = start + 5 + hopLength;
     if (prefixesAt > end) return this.#mpProblem('the next hop of MP_REACH_NLRI is longer than it', at, end);
     this.#hasMpRoutes = prefixesAt < end;
-    // A family that was never announced is ignored (RFC 4760 section 6).
-    if (!family) return;
+    if (!family || !this.#speaks(family)) return;
     if (!this.#isNextHopLength(family, hopLength)) {
       return this.#mpProblem('the next hop of MP_REACH_NLRI has a length that it cannot have', at, end);
     }
     const count = countPrefixes(bytes, prefixesAt, end, family === 'ipv4-unicast' ? 32 : 128);
     if (count === undefined) return this.#mpProblem('a prefix in MP_REACH_NLRI is malformed', at, end);
     this.#announced[family] += count;
+  }
+
+  #speaks(family: AddressFamily): boolean {
+    return this.#sender.families?.includes(family) ?? true;
   }
 
   #isNextHopLength(family: AddressFamily, length: number): boolean {
@@ -190,7 +199,7 @@ class Reading {
   #readMpUnreach({ bytes, start, end }: ReceivedAttribute, at: number): undefined {
     if (end - start < 3) return this.#mpProblem('MP_UNREACH_NLRI is shorter than 3 bytes', at, end);
     const family = familyOf(readUint16(bytes, start), bytes[start + 2] ?? 0);
-    if (!family) return;
+    if (!family || !this.#speaks(family)) return;
     const count = countPrefixes(bytes, start + 3, end, family === 'ipv4-unicast' ? 32 : 128);
     if (count === undefined) return this.#mpProblem('a prefix in MP_UNREACH_NLRI is malformed', at, end);
     this.#withdrawn[family] += count;
@@ -243,6 +252,15 @@ class Reading {
   }
 }
 
-function withdrawList(text: string): AttributeProblem {
-  return { action: 'treat-as-withdraw', subcode: updateError.malformedAttributeList, text };
+function isMultiprotocol(type: number): boolean {
+  return type === attributeType.mpReach || type === attributeType.mpUnreach;
+}
+
+/**
+ * RFC 7606 section 4, of the last attribute. Of MP_REACH_NLRI and MP_UNREACH_NLRI the routes cannot be told, and so not
+ * be withdrawn (3 j).
+ */
+function cutShort(type: number, text: string): AttributeProblem {
+  const action = isMultiprotocol(type) ? 'session-reset' : 'treat-as-withdraw';
+  return { action, subcode: updateError.malformedAttributeList, text };
 }
