@@ -57,7 +57,10 @@ describe('NOTIFICATION', () => {
     expect(hardResetReason(reset)).toEqual(ceaseWithText(2, 'bye'));
     expect(hardResetReason(cease(9, [6]))).toBeUndefined();
     expect(hardResetReason(cease(2, [6, 2]))).toBeUndefined();
-    expect(describeNotification(reset)).toBe('cease (6/9): hard reset: cease (6/2)');
+    expect(describeNotification(reset)).toBe('cease (6/9): hard reset: cease (6/2): administrative shutdown "bye"');
+    expect(describeNotification(hardReset(reset))).toBe('cease (6/9): hard reset: cease (6/9): hard reset');
+    const escape = hardReset(cease(4, [1, 0x1b]));
+    expect(describeNotification(escape)).toBe('cease (6/9): hard reset: cease (6/4): administrative reset "\\u{1b}"');
   });
 
   test('data that fits no message is cut; data is a copy', () => {

@@ -119,15 +119,19 @@ const subcodeNames: Readonly<Record<number, Readonly<Record<number, string>>>> =
   7: { 1: 'invalid message length' },
 };
 
-/** One line for people: "cease (6/2): administrative shutdown "maintenance until noon"". */
+/**
+ * One line for people: "cease (6/2): administrative shutdown "maintenance until noon"". A hard reset is followed by its
+ * reason, one level deep.
+ */
 export function describeNotification(notification: Notification): string {
+  const reason = hardResetReason(notification);
+  return reason ? `${describeOne(notification)}: ${describeOne(reason)}` : describeOne(notification);
+}
+
+function describeOne(notification: Notification): string {
   const { code, subcode } = notification;
-  const name = codeNames[code] ?? 'unknown error';
+  const name = `${codeNames[code] ?? 'unknown error'} (${code}/${subcode})`;
   const detail = subcodeNames[code]?.[subcode];
   const text = shutdownText(notification);
-  const reason = hardResetReason(notification);
-  const parts = [`${name} (${code}/${subcode})`];
-  if (detail !== undefined) parts.push(detail);
-  if (reason) parts.push(`${codeNames[reason.code] ?? 'unknown error'} (${reason.code}/${reason.subcode})`);
-  return text === undefined ? parts.join(': ') : `${parts.join(': ')} "${text}"`;
+  return `${name}${detail === undefined ? '' : `: ${detail}`}${text === undefined ? '' : ` "${text}"`}`;
 }
