@@ -1,5 +1,5 @@
 import type { Address, Cidr } from '../../net/index.ts';
-import type { Notification } from '../errors.ts';
+import { BgpOptionsError, type Notification } from '../errors.ts';
 import type { AddressFamily } from '../message/assigned-numbers.ts';
 import type { RouteAttributes } from '../message/path-attributes.ts';
 import type { AttributeProblem, ErrorAction } from '../message/update-attributes.ts';
@@ -83,7 +83,7 @@ export type EventDetail = SpeakerEvent extends infer E ? (E extends SpeakerEvent
 export type { Notification };
 
 export interface EventsOptions {
-  /** Events held for a reader that is busy, at least 1; default 1024. Then the oldest are lost. */
+  /** Events held for a reader that is busy, 1-1000000; default 1024. Then the oldest are lost. */
   buffer?: number;
   /** Ends the reading. */
   signal?: AbortSignal;
@@ -105,9 +105,14 @@ export class EventHub {
     for (const reader of this.#readers) reader.push(event);
   }
 
-  /** Reads from now on, not from the first `next()`. */
+  /** Reads from now on, not from the first `next()`. @throws BgpOptionsError */
   read(options: EventsOptions = {}): AsyncIterableIterator<SpeakerEvent> {
-    const reader = new EventReader(options.buffer ?? 1024, this.#nowMs, () => {
+    const { buffer = 1024 } = options;
+    if (!Number.isInteger(buffer) || buffer < 1 || buffer > 1_000_000) {
+      const text = `${buffer} is not a whole number from 1 to 1000000`;
+      throw new BgpOptionsError([{ field: 'buffer', text }]);
+    }
+    const reader = new EventReader(buffer, this.#nowMs, () => {
       this.#readers.delete(reader);
       options.signal?.removeEventListener('abort', onAbort);
     });
@@ -138,7 +143,7 @@ class EventReader implements AsyncIterableIterator<SpeakerEvent> {
   #isOver = false;
 
   constructor(capacity: number, nowMs: () => number, onEnd: () => void) {
-    this.#events = Array.from({ length: Math.max(1, Math.floor(capacity)) });
+    this.#events = Array.from({ length: capacity });
     this.#nowMs = nowMs;
     this.#onEnd = onEnd;
   }

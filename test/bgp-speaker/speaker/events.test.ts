@@ -38,6 +38,11 @@ describe('EventHub', () => {
     expect(await take(slow, 1)).toMatchObject([{ peer: 'after' }]);
   });
 
+  test.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 1_000_001])('a buffer of %d is refused', (buffer) => {
+    const signal = new AbortController().signal;
+    expect(() => new EventHub(() => 0).read({ buffer, signal })).toThrow(/^buffer: .* from 1 to 1000000$/);
+  });
+
   test('a reader that waits is woken; one that breaks holds nothing', async () => {
     const hub = new EventHub(() => 0);
     const reader = hub.read();
