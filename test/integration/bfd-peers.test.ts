@@ -144,8 +144,15 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
     test('passive: waits for the peer; and a peer that waits is spoken to', async () => {
       const { lan, us, peer } = await meet();
       await us.add('s', { peer: cable.peer, interface: 'eu', passive: true });
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      // One that is not passive has begun when this one would have.
+      await us.add('active', { peer: lan.linkLocal('peer'), interface: 'eu' });
+      await eventually(
+        'two packets of the active session',
+        () => us.status('active'),
+        ({ sent }) => sent >= 2,
+      );
       expect(await us.status('s')).toMatchObject({ sent: 0, state: 'down' });
+      await us.ask({ do: 'remove', session: 'active' });
       await peer.configure([direct], timing);
       await us.untilState('s', 'up');
       await us.ask({ do: 'remove', session: 's' });

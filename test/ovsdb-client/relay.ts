@@ -10,6 +10,8 @@ export class Relay {
   holdAfterBytes: number | undefined;
   /** Connections that were held because of it. */
   held = 0;
+  /** What the server said and was passed on, over all connections. */
+  passedBytes = 0;
   blackHole = false;
   #away = false;
   /** Size of the pieces in which the server's bytes are passed on. */
@@ -51,6 +53,7 @@ export class Relay {
           upstream.pause();
           this.held += 1;
         }
+        this.passedBytes += chunk.length;
         if (this.pieces === undefined) client.write(chunk);
         else for (let at = 0; at < chunk.length; at += this.pieces) client.write(chunk.subarray(at, at + this.pieces));
       });

@@ -4,6 +4,7 @@
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type BgpSpeaker, createSpeaker } from '../../../src/bgp-speaker/index.ts';
+import { eventually } from '../../eventually.ts';
 
 async function listening(onConnection: (socket: Socket) => void): Promise<{ server: Server; port: number }> {
   const server = createServer(onConnection);
@@ -60,7 +61,7 @@ const cases: Record<string, () => Promise<string>> = {
     const { server, port } = await listening((socket) => sockets.push(socket.pause()));
     const speaker = await speakerOf(65_001, false);
     const session = speaker.addPeer({ address: '127.0.0.1', port, peerAs: 65_002 });
-    while (session.state !== 'OpenSent') await new Promise((resolve) => setTimeout(resolve, 5));
+    await eventually('an OPEN is sent', () => session.state === 'OpenSent');
     await speaker.close();
     server.close();
     for (const socket of sockets) socket.destroy();
@@ -77,8 +78,11 @@ const cases: Record<string, () => Promise<string>> = {
   async unnumbered() {
     const speaker = await speakerOf(65_001, false);
     const session = speaker.addPeer({ interface: 'lo', peerAs: 'external' });
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    const { state } = session;
+    const state = await eventually(
+      'it looks for a router',
+      () => session.state,
+      (now) => now === 'Connect',
+    );
     await speaker.close();
     return state;
   },

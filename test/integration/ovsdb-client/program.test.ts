@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@
 import { eventually } from '../../eventually.ts';
 import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
 import { output, programsMissing, type RealServer, standalone, tearDown } from '../../ovsdb-client/real-server.ts';
+import { Relay } from '../../ovsdb-client/relay.ts';
 
 jest.setTimeout(30_000);
 
@@ -180,10 +181,15 @@ scenarios('the program with a server', () => {
   });
 
   test('an interrupted wait is not a success; a reader that goes away is no failure', async () => {
-    const child = spawn(process.execPath, [program, 'wait', server.endpoint, 'Other', 'added']);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    child.kill('SIGTERM');
-    expect(await once(child, 'exit')).toStrictEqual([143, null]);
+    const relay = await Relay.to(server.socket);
+    try {
+      const child = spawn(process.execPath, [program, 'wait', relay.endpoint, 'Other', 'added']);
+      await eventually('the server answers it', () => relay.passedBytes > 0);
+      child.kill('SIGTERM');
+      expect(await once(child, 'exit')).toStrictEqual([143, null]);
+    } finally {
+      relay.close();
+    }
     const { stdout } = spawn('/bin/sh', ['-c', `"$0" "$@" | true; echo $?`, process.execPath, program, '--help']);
     expect(await text(stdout)).toBe('0\n');
   });
