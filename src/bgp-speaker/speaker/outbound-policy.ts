@@ -109,8 +109,9 @@ export class OutboundPolicy implements RoutePolicy {
 
 /**
  * The attributes on the wire. To external peers: our AS numbers first, no LOCAL_PREF. To internal ones: LOCAL_PREF 100
- * unless given.
- * @throws BgpArgumentError when there is no next hop that the peer can take
+ * unless given, and 0 when we are about to leave (RFC 8326 section 4.1), for routers that do not look at the community.
+ * @throws BgpArgumentError when there is no next hop that the peer can take; its own address is none (RFC 4271 section
+ *   5.1.3)
  */
 export function outboundAttributes(
   attributes: RouteAttributes,
@@ -119,18 +120,19 @@ export function outboundAttributes(
   mode: OutboundMode,
 ): PathAttributes {
   const { asPath = [], nextHop, linkLocalNextHop, localPreference, ...rest } = attributes;
+  for (const hop of [nextHop, nextHop && linkLocalNextHop]) {
+    if (hop?.equals(peer.view.address)) throw new BgpArgumentError(`nextHop: ${hop} is the peer itself`);
+  }
   const hops = nextHop ? { nextHop, linkLocalNextHop } : ownNextHop(family, peer);
-  const communities =
-    mode === 'graceful-shutdown'
-      ? [...(rest.communities ?? []), wellKnownCommunity.gracefulShutdown]
-      : rest.communities;
+  const leaves = mode === 'graceful-shutdown';
+  const communities = leaves ? [...(rest.communities ?? []), wellKnownCommunity.gracefulShutdown] : rest.communities;
   return {
     ...rest,
     asPath: peer.view.internal ? asPath : [...peer.ownPath, ...asPath],
     nextHop: hops.nextHop,
     ...(hops.linkLocalNextHop ? { linkLocalNextHop: hops.linkLocalNextHop } : {}),
     ...(communities ? { communities } : {}),
-    ...(peer.view.internal ? { localPreference: localPreference ?? 100 } : {}),
+    ...(peer.view.internal ? { localPreference: leaves ? 0 : (localPreference ?? 100) } : {}),
   };
 }
 
