@@ -184,14 +184,16 @@ describe('in an established session', () => {
     },
   );
 
-  test('a NOTIFICATION and a reset right behind it: the NOTIFICATION is the reason', async () => {
-    const [session, connection] = await meet('reset');
-    await connection.establish();
-    await session.whenEstablished();
-    connection.socket.write(message(3, [6, 4]), () => connection.socket.resetAndDestroy());
-    await eventually('the session is over', () => session.state !== 'Established');
-    expect(session.counters.lastError).toMatch(/6\/4|reset|RESET/);
-    await speaker.removePeer(session);
+  test('a NOTIFICATION and a reset right behind it: the NOTIFICATION is the reason, every time', async () => {
+    for (let round = 0; round < 25; round++) {
+      const [session, connection] = await meet(`reset ${round}`);
+      await connection.establish();
+      await session.whenEstablished();
+      connection.socket.write(message(3, [6, 4]), () => connection.socket.resetAndDestroy());
+      await eventually('the end', () => session.state !== 'Established');
+      expect(session.counters.lastError).toBe('the peer says: cease (6/4): administrative reset');
+      await speaker.removePeer(session);
+    }
   });
 });
 
@@ -236,22 +238,4 @@ test('bursts of 64 KB cut anywhere: everything is counted, keepalives included',
   expect(session.counters.messagesIn.keepalive).toBe(10_001);
   connection.socket.destroy();
   await speaker.removePeer(session);
-}, 30_000);
-
-test('many strangers connect and say nothing, half an OPEN, or rubbish: none costs a session', async () => {
-  const [witness, connection] = await meet('among strangers');
-  await connection.establish();
-  await witness.whenEstablished();
-  const rubbish = [new Uint8Array(0), open(65_002).subarray(0, 25), hex('474554202f20485454502f312e310d0a0d0a')];
-  const sessions: Session[] = [];
-  for (let index = 0; index < 60; index++) {
-    const [session, stranger] = await meet(`stranger ${index}`, { passive: false });
-    sessions.push(session);
-    stranger.send(rubbish[index % 3] ?? new Uint8Array(0));
-    if (index % 2 === 0) stranger.socket.resetAndDestroy();
-  }
-  expect(witness.state).toBe('Established');
-  await Promise.all(sessions.map((session) => speaker.removePeer(session)));
-  expect(witness.counters.flaps).toBe(0);
-  await speaker.removePeer(witness);
 }, 30_000);
