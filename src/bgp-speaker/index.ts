@@ -78,7 +78,7 @@ export type {
   SpeakerOptions,
 } from './speaker/options.ts';
 export type { ExportPolicy, PeerView } from './speaker/outbound-policy.ts';
-export type { DrainOptions, Session, StopOptions } from './speaker/session.ts';
+export type { DrainOptions, ResetOptions, Session, StopOptions } from './speaker/session.ts';
 export { type BgpSpeaker, type CloseOptions, createSpeaker } from './speaker/speaker.ts';
 export {
   type DiscoveryCounters,

@@ -51,6 +51,13 @@ export interface StopOptions {
   text?: string;
 }
 
+export interface ResetOptions {
+  /** For the operator on the other side (RFC 9003); default none. */
+  text?: string;
+  /** The peer drops the routes at once, also where RFC 8538 was negotiated. */
+  hardReset?: boolean;
+}
+
 export interface DrainOptions extends StopOptions {
   /** `graceful-shutdown`: first say that the routes will go (RFC 8326), then withdraw. Default. `withdraw`: at once. */
   mode?: 'graceful-shutdown' | 'withdraw';
@@ -203,22 +210,23 @@ export class Session {
     this.#stop({ code: errorCode.cease, subcode: cease.outOfResources, data: new Uint8Array(0) });
   }
 
-  /** Ends the session with Cease/4 and starts over. */
-  reset({ text = '' }: StopOptions = {}): void {
-    this.#driver.step({ type: 'reset', notification: ceaseWithText(cease.administrativeReset, text) });
+  /**
+   * Ends the session with Cease/4 and starts over. Where both sides have RFC 8538 the peer keeps the routes meanwhile, but
+   * for a hard reset.
+   */
+  reset({ text = '', hardReset = false }: ResetOptions = {}): void {
+    this.#reset(ceaseWithText(cease.administrativeReset, text), hardReset);
   }
 
   /**
    * What BFD says about the way to the peer (RFC 5882). Down ends the session with Cease/10 (RFC 9384) and starts over;
-   * admin-down says nothing about the way and ends nothing.
+   * where both sides have RFC 8538 as a hard reset, for the routes lead to nowhere, unless `hardReset` is false.
+   * Admin-down says nothing about the way and ends nothing.
    */
-  bfd(state: 'up' | 'down' | 'admin-down'): void {
+  bfd(state: 'up' | 'down' | 'admin-down', { hardReset = true }: Pick<ResetOptions, 'hardReset'> = {}): void {
     this.#host.emit({ type: 'bfd', peer: this.name, state });
     if (state !== 'down') return;
-    this.#driver.step({
-      type: 'reset',
-      notification: { code: errorCode.cease, subcode: cease.bfdDown, data: new Uint8Array(0) },
-    });
+    this.#reset({ code: errorCode.cease, subcode: cease.bfdDown, data: new Uint8Array(0) }, hardReset);
   }
 
   /** Judges and sends every route again: after the export policy has changed its mind. */
@@ -367,10 +375,18 @@ export class Session {
     this.resend();
   }
 
-  /** Where graceful restart would hold the routes, a hard reset has them dropped (RFC 8538 section 3). */
   #stop(notification: Notification): void {
+    this.#driver.step({ type: 'stop', notification: this.#final(notification) });
+  }
+
+  #reset(notification: Notification, isHard: boolean): void {
+    this.#driver.step({ type: 'reset', notification: isHard ? this.#final(notification) : notification });
+  }
+
+  /** Where graceful restart would hold the routes, a hard reset has them dropped (RFC 8538 section 3). */
+  #final(notification: Notification): Notification {
     const keeps = this.#established?.negotiated.gracefulRestart?.notification ?? false;
-    this.#driver.step({ type: 'stop', notification: keeps ? hardReset(notification) : notification });
+    return keeps ? hardReset(notification) : notification;
   }
 
   async #dial(signal: AbortSignal): Promise<Socket> {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
+import type { Session, SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
 import { Address } from '../../../src/net/index.ts';
 import { message } from '../wire-bytes.ts';
 import {
@@ -464,6 +464,21 @@ describe('ending', () => {
     session.bfd('down');
     await settle();
     expect([peer.notified, transport.dialled.length]).toEqual([[6, 10], 2]);
+  });
+
+  test.each([
+    ['BFD down', (session: Session) => session.bfd('down'), [6, 9, 6, 10]],
+    ['BFD down, softly', (session: Session) => session.bfd('down', { hardReset: false }), [6, 10]],
+    ['reset', (session: Session) => session.reset(), [6, 4]],
+    ['a hard reset', (session: Session) => session.reset({ hardReset: true, text: 'x' }), [6, 9, 6, 4, 1, 120]],
+  ])('with the N bit on both sides, %s', async (_, end, notified) => {
+    const { establish, settle, transport } = await begin();
+    const restart = { restartTimeSeconds: 30, restarted: false, forwarding: true };
+    const capabilities = [gracefulRestart];
+    const { session, peer } = await establish({ gracefulRestart: restart }, open(65002, { capabilities }));
+    end(session);
+    await settle();
+    expect([peer.notified, transport.dialled.length]).toEqual([notified, 2]);
   });
 
   test('drain: again with GRACEFUL_SHUTDOWN, withdrawn after the wait, then Cease/2', async () => {
