@@ -451,6 +451,9 @@ describe('an OPEN that does not fit', () => {
     ['internal', 65002, false],
     ['any', 65001, true],
     ['any', 65002, true],
+    [[65007, 65002], 65002, true],
+    [[65007, 65001], 65001, true],
+    [[65007, 65001], 65002, false],
   ] as const)('%s and AS %i: %s', (expectedAs, asNumber, fits) => {
     const { rfc } = play([start, ours, opened(1, open(asNumber, '9.9.9.9'))], initialPeerState, {
       ...config,

@@ -54,6 +54,12 @@ describe('resolveSessionOptions', () => {
     ['localAs', { localAs: 2 ** 32 }],
     ['peerAs', { peerAs: 1.5 }],
     ['peerAs', { peerAs: 'auto' as 'any' }],
+    ['peerAs', { peerAs: [] }],
+    ['peerAs', { peerAs: [65001, 0] }],
+    ['peerAs', { peerAs: [65001, 2 ** 32] }],
+    ['peerAs', { peerAs: ['external'] as never }],
+    ['peerAs', { peerAs: { 0: 65001 } as never }],
+    ['peerAs', { peerAs: undefined as never }],
     ['identifier', { identifier: '0.0.0.0' }],
     ['identifier', { identifier: '2001:db8::1' }],
     ['identifier', { identifier: 'router' }],
@@ -92,6 +98,13 @@ describe('resolveSessionOptions', () => {
     expect(thrown).toBeInstanceOf(BgpOptionsError);
     expect((thrown as BgpOptionsError).problems.map((problem) => problem.field)).toEqual([field]);
     expect((thrown as BgpOptionsError).message).toMatch(new RegExp(`^${field}: `));
+  });
+
+  test('a list of AS numbers is copied', () => {
+    const peerAs = [65001, 65002];
+    const { expectedAs } = resolveSessionOptions({ ...least, peerAs });
+    peerAs.push(65003);
+    expect(expectedAs).toEqual([65001, 65002]);
   });
 
   test('all wrong fields are named at once', () => {

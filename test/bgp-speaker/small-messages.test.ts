@@ -59,8 +59,8 @@ describe('NOTIFICATION', () => {
     expect(hardResetReason(cease(2, [6, 2]))).toBeUndefined();
     expect(describeNotification(reset)).toBe('cease (6/9): hard reset: cease (6/2): administrative shutdown "bye"');
     expect(describeNotification(hardReset(reset))).toBe('cease (6/9): hard reset: cease (6/9): hard reset');
-    const escape = hardReset(cease(4, [1, 0x1b]));
-    expect(describeNotification(escape)).toBe('cease (6/9): hard reset: cease (6/4): administrative reset "\\u{1b}"');
+    const escaped = hardReset(cease(4, [1, 0x1b]));
+    expect(describeNotification(escaped)).toBe('cease (6/9): hard reset: cease (6/4): administrative reset "\\u{1b}"');
   });
 
   test('data that fits no message is cut; data is a copy', () => {

@@ -148,7 +148,8 @@ function readPeer(text: string): PeerOptions {
 function readPeerAs(field: string, text: string | undefined): PeerOptions['peerAs'] {
   if (text === 'external' || text === 'internal' || text === 'any') return text;
   if (text === undefined) throw problem(field, 'add as=NUMBER, or as=external, internal or any');
-  return whole(field, text, 1, 0xffff_ffff);
+  const numbers = text.split('/').map((part) => whole(field, part, 1, 0xffff_ffff));
+  return numbers.length === 1 ? (numbers[0] ?? 0) : numbers;
 }
 
 function readListen(text: string): ListenAddress {

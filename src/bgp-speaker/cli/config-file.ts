@@ -18,7 +18,7 @@ type Kind = 'string' | 'number' | 'boolean' | 'object' | 'array';
 const session: Readonly<Record<string, readonly Kind[]>> = {
   name: ['string'],
   port: ['number'],
-  peerAs: ['number', 'string'],
+  peerAs: ['number', 'string', 'array'],
   localAddress: ['string'],
   interface: ['string'],
   password: ['string'],

@@ -5,8 +5,8 @@ Announces prefixes to BGP peers until it is told to stop; what peers announce is
   -a, --as NUMBER            our AS number
   -i, --id ADDRESS           our BGP identifier, an IPv4 address
   -p, --peer PEER            a peer, any number of times: ADDRESS or an interface name, then words with commas between:
-                             as=NUMBER|external|internal|any (needed), port=, passive, password=, interface=, source=,
-                             multihop=TTL, ttl-security=HOPS, hold=SECONDS, name=
+                             as=NUMBER[/NUMBER]...|external|internal|any (needed), port=, passive, password=,
+                             interface=, source=, multihop=TTL, ttl-security=HOPS, hold=SECONDS, name=
   -l, --listen ADDRESS[,PORT]  take connections there, any number of times; default port 179
   -r, --routes FILE          prefixes to announce, one a line ("-": standard input); read again on SIGHUP
   -n, --next-hop ADDRESS     next hop of all routes that name none, one for each family; default: our address

@@ -11,8 +11,8 @@ import {
 } from '../message/assigned-numbers.ts';
 import { identifierNumber, type OpenMessage } from '../message/open.ts';
 
-/** Which AS number a peer may have: one, any but ours, ours, or whatever it says. */
-export type ExpectedAs = number | 'external' | 'internal' | 'any';
+/** Which AS number a peer may have: one, one of several, any but ours, ours, or whatever it says. */
+export type ExpectedAs = number | readonly number[] | 'external' | 'internal' | 'any';
 
 /** What both OPENs together amount to. */
 export interface Negotiated {
@@ -44,11 +44,9 @@ export interface Negotiated {
  */
 export function negotiate(local: OpenMessage, peer: OpenMessage, expected: ExpectedAs): Negotiated {
   const internal = peer.asNumber === local.asNumber;
-  const fits =
-    expected === 'any' ||
-    (expected === 'internal' ? internal : expected === 'external' ? !internal : expected === peer.asNumber);
-  if (!fits) {
-    throw new BgpMessageError(`OPEN: AS ${peer.asNumber}, expected ${expected}`, errorCode.open, openError.badPeerAs);
+  if (!isExpected(expected, peer.asNumber, internal)) {
+    const wanted = typeof expected === 'object' ? expected.join(' or ') : expected;
+    throw new BgpMessageError(`OPEN: AS ${peer.asNumber}, expected ${wanted}`, errorCode.open, openError.badPeerAs);
   }
   if (internal && peer.identifier.equals(local.identifier)) {
     const text = `OPEN: the peer has our BGP identifier ${peer.identifier}; give each speaker one of its own`;
@@ -85,6 +83,19 @@ export function negotiate(local: OpenMessage, peer: OpenMessage, expected: Expec
           }
         : undefined,
   };
+}
+
+function isExpected(expected: ExpectedAs, asNumber: number, internal: boolean): boolean {
+  switch (expected) {
+    case 'any':
+      return true;
+    case 'internal':
+      return internal;
+    case 'external':
+      return !internal;
+    default:
+      return typeof expected === 'number' ? expected === asNumber : expected.includes(asNumber);
+  }
 }
 
 /** Without the multiprotocol capability a speaker speaks IPv4 unicast (RFC 4760 section 8). */

@@ -9,7 +9,7 @@ import type { PeerMachineConfig } from './peer-machine.ts';
 export interface SessionOptions {
   /** Ours, 1-4294967295. */
   localAs: number;
-  /** The peer's, or which it may have. */
+  /** The peer's, or which it may have: AS numbers, all but ours, ours, any. */
   peerAs: ExpectedAs;
   /** Ours, an IPv4 address in text form other than 0.0.0.0; also where only IPv6 is spoken (RFC 6286). */
   identifier: string;
@@ -57,13 +57,7 @@ export function resolveSessionOptions(options: SessionOptions): PeerMachineConfi
   const check = new Check();
   const { families = addressFamilies, peerAs, gracefulRestart } = options;
   const localAs = check.whole('localAs', options.localAs, 1, 0xffff_ffff);
-  if (typeof peerAs === 'number') check.whole('peerAs', peerAs, 1, 0xffff_ffff);
-  else
-    check.is(
-      'peerAs',
-      ['external', 'internal', 'any'].includes(peerAs),
-      'give an AS number, external, internal or any',
-    );
+  checkPeerAs(check, peerAs);
   check.is(
     'families',
     families.length > 0 && families.every((family) => addressFamilies.includes(family)),
@@ -96,7 +90,7 @@ export function resolveSessionOptions(options: SessionOptions): PeerMachineConfi
       identifier: address ?? Address.of(4, 1n),
       capabilities: capabilitiesOf(options, families),
     },
-    expectedAs: peerAs,
+    expectedAs: Array.isArray(peerAs) ? Object.freeze([...peerAs]) : peerAs,
     passive: options.passive ?? false,
     connectRetrySeconds: seconds('connectRetrySeconds', 10),
     openHoldSeconds: seconds('openHoldSeconds', 240),
@@ -109,6 +103,20 @@ export function resolveSessionOptions(options: SessionOptions): PeerMachineConfi
   };
   check.done();
   return Object.freeze(config);
+}
+
+function checkPeerAs(check: Check, peerAs: ExpectedAs): void {
+  if (typeof peerAs === 'string') {
+    const isKind = ['external', 'internal', 'any'].includes(peerAs);
+    check.is('peerAs', isKind, `"${peerAs}": give an AS number, several, external, internal or any`);
+    return;
+  }
+  const numbers = typeof peerAs === 'number' ? [peerAs] : peerAs;
+  if (!Array.isArray(numbers) || numbers.length === 0) {
+    check.is('peerAs', false, 'give an AS number, several, external, internal or any');
+    return;
+  }
+  for (const asNumber of numbers) check.whole('peerAs', asNumber, 1, 0xffff_ffff);
 }
 
 function capabilitiesOf(options: SessionOptions, wanted: readonly AddressFamily[]): Capabilities {

@@ -206,7 +206,8 @@ export function readPrefix(field: string, given: string | Cidr): Cidr {
 }
 
 function isExternal(peerAs: SessionOptions['peerAs'], localAs: number): boolean {
-  return peerAs === 'external' || (typeof peerAs === 'number' && peerAs !== localAs);
+  if (typeof peerAs === 'string') return peerAs === 'external';
+  return typeof peerAs === 'number' ? peerAs !== localAs : !peerAs.includes(localAs);
 }
 
 function isWhole(value: number, least: number, most: number): boolean {

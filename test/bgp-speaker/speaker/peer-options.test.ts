@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { PeerOptions, SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
+import { keepalive, open, ScriptedPeer } from './scripted-peer.ts';
 import { newWorld, type World } from './world.ts';
 
 let world: World;
@@ -16,6 +17,32 @@ afterEach(async () => {
 });
 
 describe('the options of a peer', () => {
+  test('several AS numbers, of a peer and of a range', async () => {
+    const { speaker, establish, settle, transport } = await begin();
+    const peerAs = [65002, 65009];
+    const one = await establish({ peerAs });
+    const other = await establish({ address: '192.0.2.3', peerAs }, open(65003, { identifier: [192, 0, 2, 3] }));
+    expect([one.session.state, one.session.options.connection.multihop]).toEqual(['Established', 1]);
+    expect([other.session.state, other.peer.notified?.slice(0, 2)]).toEqual(['Idle', [2, 2]]);
+    expect(other.session.counters.lastError).toMatch(/bad peer AS; the peer says AS 65003/);
+    // With our own among them, it may be an internal peer some hops away.
+    const either = speaker.addPeer({ address: '192.0.2.4', peerAs: [65001, 65002], passive: true });
+    expect(either.options.connection.multihop).toBe(255);
+
+    speaker.acceptPeers('198.51.100.0/24', { peerAs });
+    const come = async (last: number, asNumber: number) => {
+      const peer = new ScriptedPeer(transport.connect(`198.51.100.${last}`));
+      peer.send(open(asNumber, { identifier: [198, 51, 100, last] }), keepalive);
+      await settle();
+      return peer.notified;
+    };
+    expect([await come(1, 65002), await come(2, 65009), (await come(3, 65003))?.slice(0, 2)]).toEqual([
+      undefined,
+      undefined,
+      [2, 2],
+    ]);
+  });
+
   test.each<[string, Partial<PeerOptions>]>([
     ['userTimeoutMs', { userTimeoutMs: -5 }],
     ['ttlSecurityHops', { ttlSecurityHops: 255 }],
