@@ -49,8 +49,8 @@ export class Listeners {
     return this.#listeners.map(({ address, listener }) => ({ address, port: listener.port }));
   }
 
-  /** @returns the port. @throws BgpTransportError `Listen` */
-  async add(address: Address, port: number | undefined, link: string | undefined): Promise<number> {
+  /** @returns the port. @throws BgpTransportError `Listen`; the signal's reason */
+  async add(address: Address, port?: number, link?: string, signal?: AbortSignal): Promise<number> {
     const { onConnection, onRefused, onFailed } = this.#observer;
     const listener = await this.#transport.listen({
       address,
@@ -65,6 +65,7 @@ export class Listeners {
       },
     });
     try {
+      signal?.throwIfAborted();
       for (const { peers, options } of this.#admitted.values()) {
         if (peers.family === address.family) listener.admit(peers, options);
       }

@@ -14,6 +14,7 @@ import { Listeners } from './listeners.ts';
 import { ownerOf, peersAt } from './neighbours.ts';
 import {
   type DynamicPeerOptions,
+  type ListenAddress,
   type PeerOptions,
   type ResolvedPeer,
   readAddress,
@@ -110,11 +111,12 @@ export class BgpSpeaker {
     return this.#routes.memoryBytes;
   }
 
-  /** Takes connections on one more address. @throws BgpTransportError `Listen` */
-  async listen(options: { address: string | Address; port?: number; interface?: string }): Promise<number> {
+  /** Takes connections on one more address. @throws BgpTransportError `Listen`; the signal's reason */
+  async listen({ signal, ...options }: ListenAddress & { signal?: AbortSignal }): Promise<number> {
     this.#checkOpen();
+    signal?.throwIfAborted();
     const address = readAddress('address', options.address) ?? Address.of(4, 0n);
-    const port = await this.#listeners.add(address, options.port, options.interface);
+    const port = await this.#listeners.add(address, options.port, options.interface, signal);
     this.#checkOpen();
     return port;
   }
@@ -139,19 +141,23 @@ export class BgpSpeaker {
     return session;
   }
 
-  /** Ends the session with Cease/3. Resolves when its connections are gone. */
-  async removePeer(session: Session): Promise<void> {
+  /**
+   * Ends the session with Cease/3. Resolves when its connections are gone, in a second at most.
+   * @throws the signal's reason; nobody is removed when it was aborted before, else the removal goes on
+   */
+  async removePeer(session: Session, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    signal?.throwIfAborted();
     if (this.#sessions.get(session.name) !== session) return;
     if (session.options.dynamic) {
       session.deconfigure();
-      await session.gone();
+      await orAborted(session.gone(), signal);
       return;
     }
     this.#listeners.dismiss(session);
     this.#unnumbered.unwatch(session);
     session.deconfigure();
     this.#forget(session);
-    await this.#gone(session);
+    await orAborted(this.#gone(session), signal);
   }
 
   /**
@@ -168,13 +174,20 @@ export class BgpSpeaker {
     this.#dynamic.set(range);
   }
 
-  /** Takes no more from a prefix, and ends the sessions that came from it. */
-  async rejectPeers(prefix: string | Cidr, { interface: link }: { interface?: string } = {}): Promise<void> {
+  /**
+   * Takes no more from a prefix, and ends the sessions that came from it. Resolves when their connections are gone.
+   * @throws the signal's reason, as `removePeer`
+   */
+  async rejectPeers(
+    prefix: string | Cidr,
+    { interface: link, signal }: { interface?: string; signal?: AbortSignal } = {},
+  ): Promise<void> {
+    signal?.throwIfAborted();
     const ended = this.#dynamic.delete(readPrefix('prefix', prefix), link);
     if (!ended) return;
     this.#listeners.dismiss(ended.range.key);
     for (const session of ended.sessions) session.deconfigure();
-    await Promise.all(ended.sessions.map((session) => session.gone()));
+    await orAborted(Promise.all(ended.sessions.map((session) => session.gone())), signal);
   }
 
   /**
@@ -361,6 +374,22 @@ export class BgpSpeaker {
     end();
     this.#forget(session);
     void this.#gone(session);
+  }
+}
+
+/** Waits no longer than the signal lets it. @throws the signal's reason */
+async function orAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) {
+    await work;
+    return;
+  }
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }
 

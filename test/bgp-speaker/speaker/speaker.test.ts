@@ -692,6 +692,34 @@ describe('closing', () => {
     await expect(newWorld({ signal: abort.signal })).rejects.toThrow(/abort/i);
   });
 
+  test('waiting for the end of a peer or a range, and for a listener, ends with the signal', async () => {
+    const { speaker, transport, establish, settle, pass } = await begin();
+    speaker.acceptPeers('198.51.100.0/24', { peerAs: 'any' });
+    // Nobody reads what it is told at the end.
+    transport.connect('198.51.100.1');
+    const { session } = await establish();
+    transport.dialled[0]?.socket?.setWindow(0);
+    transport.dialled[0]?.socket?.pause();
+    const waits = [
+      (signal: AbortSignal) => speaker.removePeer(session, { signal }),
+      (signal: AbortSignal) => speaker.rejectPeers('198.51.100.0/24', { signal }),
+      (signal: AbortSignal) => speaker.listen({ address: '127.0.0.1', signal }),
+    ];
+    const aborted = AbortSignal.abort(new Error('not at all'));
+    for (const wait of waits) await expect(wait(aborted)).rejects.toThrow('not at all');
+    expect([speaker.sessions.length, speaker.listening.length]).toEqual([2, 1]);
+    for (const wait of waits) {
+      const abort = new AbortController();
+      const ended = expect(wait(abort.signal)).rejects.toThrow('enough');
+      abort.abort(new Error('enough'));
+      await ended;
+    }
+    expect([speaker.sessions.length, speaker.listening.length, transport.listeners.length]).toEqual([0, 1, 1]);
+    await pass(1_000);
+    await settle();
+    expect(world.clock.pendingTimers).toBe(0);
+  });
+
   test('drain of all, then gone; an impatient signal ends it', async () => {
     const { speaker, establish, settle, pass } = await begin();
     speaker.announce('10.0.0.0/8');
