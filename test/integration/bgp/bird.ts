@@ -1,56 +1,29 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { eventually } from '../../eventually.ts';
-import { ask, Daemon } from './daemon.ts';
-import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
+import { ask } from './daemon.ts';
+import { DaemonPeer } from './daemon-peer.ts';
+import type { PeerDescription, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityWord, extendedWord } from './route-words.ts';
 
 /** BIRD 2. Each session is a protocol s0, s1, ...; dynamic neighbours get s0_1 and so on. */
-export class BirdPeer implements BgpPeer {
+export class BirdPeer extends DaemonPeer {
   static readonly programs = ['bird', 'birdc'];
   readonly kind = 'bird';
-  readonly #description: PeerDescription;
-  readonly #place: PeerPlace;
-  #daemon: Daemon | undefined;
-
-  constructor(description: PeerDescription, place: PeerPlace) {
-    this.#description = description;
-    this.#place = place;
-  }
-
-  get #log(): string {
-    return join(this.#place.directory, 'bird.log');
-  }
 
   async start(): Promise<void> {
-    const { directory, namespace } = this.#place;
+    const { directory } = this.place;
     const path = join(directory, 'bird.conf');
-    writeFileSync(path, birdConfig(this.#description));
+    writeFileSync(path, birdConfig(this.description));
     const args = ['-f', '-c', path, '-s', join(directory, 'bird.ctl'), '-P', join(directory, 'bird.pid')];
-    const daemon = new Daemon(namespace, ['bird', ...args], this.#log);
-    this.#daemon = daemon;
-    await eventually(
-      'bird starts',
+    await this.begin(
+      ['bird', ...args],
       () => this.#ask('show status'),
       (text) => text.includes('Daemon is up'),
     );
-    daemon.assertRunning();
   }
 
-  async stop(signal?: NodeJS.Signals): Promise<void> {
-    await this.#daemon?.stop(signal);
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.#daemon?.signal(name);
-  }
-
-  log(): string {
-    return readFileSync(this.#log, 'utf8');
-  }
-
-  lastWords(neighbor: string): Promise<string> {
+  override lastWords(neighbor: string): Promise<string> {
     return this.#ask(`show protocols all ${this.#protocol(neighbor)}`);
   }
 
@@ -98,12 +71,12 @@ export class BirdPeer implements BgpPeer {
   }
 
   #protocol(neighbor: string): string {
-    return `s${this.#description.sessions.findIndex((session) => session.neighbor === neighbor)}`;
+    return `s${this.description.sessions.findIndex((session) => session.neighbor === neighbor)}`;
   }
 
   #ask(question: string): Promise<string> {
     const words = question.match(/"[^"]*"|\S+/g) ?? [];
-    return ask(this.#place.namespace, ['birdc', '-s', join(this.#place.directory, 'bird.ctl'), ...words]);
+    return ask(this.place.namespace, ['birdc', '-s', join(this.place.directory, 'bird.ctl'), ...words]);
   }
 }
 

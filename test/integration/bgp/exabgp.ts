@@ -1,27 +1,19 @@
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { eventually } from '../../eventually.ts';
-import { ask, Daemon } from './daemon.ts';
-import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
+import { ask } from './daemon.ts';
+import { DaemonPeer } from './daemon-peer.ts';
+import type { PeerDescription, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { extendedNumber } from './route-words.ts';
 
 /** ExaBGP: it has no table; what it reports is gathered here. Commands and reports pass through a small script. */
-export class ExabgpPeer implements BgpPeer {
+export class ExabgpPeer extends DaemonPeer {
   static readonly programs = ['exabgp'];
   readonly kind = 'exabgp';
-  readonly #description: PeerDescription;
-  readonly #place: PeerPlace;
-  #daemon: Daemon | undefined;
   #commands: number | undefined;
 
-  constructor(description: PeerDescription, place: PeerPlace) {
-    this.#description = description;
-    this.#place = place;
-  }
-
   async start(): Promise<void> {
-    const { directory, namespace } = this.#place;
+    const { directory, namespace } = this.place;
     const script = join(directory, 'exabgp.sh');
     const fifo = join(directory, 'exabgp.in');
     if (!existsSync(fifo)) await ask(namespace, ['mkfifo', fifo]);
@@ -30,8 +22,8 @@ export class ExabgpPeer implements BgpPeer {
     writeFileSync(script, `#!/bin/sh\ncat ${fifo} &\nexec cat > ${this.#events}\n`, { mode: 0o755 });
     writeFileSync(this.#events, '');
     const path = join(directory, 'exabgp.conf');
-    writeFileSync(path, exabgpConfig(this.#description, script));
-    const locals = this.#description.sessions.flatMap(({ local }) => (local === undefined ? [] : [local]));
+    writeFileSync(path, exabgpConfig(this.description, script));
+    const locals = this.description.sessions.flatMap(({ local }) => (local === undefined ? [] : [local]));
     const settings = {
       'exabgp.daemon.user': 'root',
       'exabgp.tcp.bind': [...new Set(locals)].join(' '),
@@ -40,32 +32,22 @@ export class ExabgpPeer implements BgpPeer {
       'exabgp.api.ack': 'false',
       'exabgp.api.cli': 'false',
     };
-    const daemon = new Daemon(namespace, ['exabgp', path], join(directory, 'exabgp.log'), settings);
-    this.#daemon = daemon;
-    await eventually(
-      'exabgp starts',
-      () => daemon.log(),
+    await this.begin(
+      ['exabgp', path],
+      (daemon) => daemon.log(),
       (text) => text.includes('loaded new configuration'),
+      settings,
     );
-    daemon.assertRunning();
   }
 
-  async stop(signal?: NodeJS.Signals): Promise<void> {
-    await this.#daemon?.stop(signal);
+  override async stop(signal?: NodeJS.Signals): Promise<void> {
+    await super.stop(signal);
     if (this.#commands !== undefined) closeSync(this.#commands);
     this.#commands = undefined;
   }
 
-  signal(name: NodeJS.Signals): void {
-    this.#daemon?.signal(name);
-  }
-
-  log(): string {
-    return `${this.#daemon?.log() ?? ''}${readFileSync(this.#events, 'utf8')}`;
-  }
-
-  async lastWords(): Promise<string> {
-    return this.log();
+  override log(): string {
+    return `${super.log()}${readFileSync(this.#events, 'utf8')}`;
   }
 
   async session(neighbor: string): Promise<SessionView> {
@@ -106,7 +88,7 @@ export class ExabgpPeer implements BgpPeer {
   }
 
   get #events(): string {
-    return join(this.#place.directory, 'exabgp.json');
+    return join(this.place.directory, 'exabgp.json');
   }
 
   #reports(): Report[] {

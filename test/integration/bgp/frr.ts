@@ -2,37 +2,28 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { groupsForFrr } from '../../../lab/hosts.ts';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { eventually } from '../../eventually.ts';
-import { ask, Daemon } from './daemon.ts';
-import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
+import { ask } from './daemon.ts';
+import { DaemonPeer } from './daemon-peer.ts';
+import type { PeerDescription, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityWord, extendedWord } from './route-words.ts';
 
 const programs = ['zebra', 'bfdd', 'bgpd'] as const;
 
 /** FRR: zebra (interfaces, router advertisements for unnumbered sessions), bfdd, bgpd. */
-export class FrrPeer implements BgpPeer {
+export class FrrPeer extends DaemonPeer {
   static readonly programs = ['vtysh', ...programs.map((program) => `/usr/lib/frr/${program}`)];
   readonly kind = 'frr';
-  readonly #description: PeerDescription;
-  readonly #place: PeerPlace;
-  #daemons: Daemon[] = [];
-
-  constructor(description: PeerDescription, place: PeerPlace) {
-    this.#description = description;
-    this.#place = place;
-  }
 
   async start(): Promise<void> {
-    const { directory } = this.#place;
-    writeFileSync(join(directory, 'frr.conf'), frrConfig(this.#description));
+    const { directory } = this.place;
+    writeFileSync(join(directory, 'frr.conf'), frrConfig(this.description));
     writeFileSync(join(directory, 'group'), groupsForFrr(readFileSync('/etc/group', 'utf8')));
-    this.#daemons = [];
     // The others connect to zebra at their start.
     for (const program of programs) await this.#startDaemon(program);
   }
 
   async #startDaemon(program: (typeof programs)[number]): Promise<void> {
-    const { directory, namespace } = this.#place;
+    const { directory } = this.place;
     const argv = [
       ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
       ...['mount --bind "$0" /etc/group && exec "$@"', join(directory, 'group'), `/usr/lib/frr/${program}`],
@@ -40,31 +31,14 @@ export class FrrPeer implements BgpPeer {
       ...['-z', join(directory, 'zserv.api'), '--vty_socket', directory, '-u', 'root', '-g', 'root'],
       ...(program === 'bfdd' ? ['--bfdctl', join(directory, 'bfdd.sock')] : ['-P', '0']),
     ];
-    const daemon = new Daemon(namespace, argv, join(directory, 'frr.log'));
-    this.#daemons.push(daemon);
-    await eventually(
-      `${program} starts`,
+    await this.begin(
+      argv,
       () => this.#ask(program, 'show version'),
       (text) => text.includes('FRRouting'),
     );
-    daemon.assertRunning();
   }
 
-  async stop(signal?: NodeJS.Signals): Promise<void> {
-    // The one that speaks BGP first, so that it can say good-bye.
-    for (const daemon of this.#daemons.toReversed()) await daemon.stop(signal);
-    this.#daemons = [];
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.#daemons.at(-1)?.signal(name);
-  }
-
-  log(): string {
-    return readFileSync(join(this.#place.directory, 'frr.log'), 'utf8');
-  }
-
-  lastWords(neighbor: string): Promise<string> {
+  override lastWords(neighbor: string): Promise<string> {
     return this.#ask('bgpd', `show bgp neighbors ${neighbor} json`);
   }
 
@@ -108,7 +82,7 @@ export class FrrPeer implements BgpPeer {
   }
 
   #ask(daemon: (typeof programs)[number], question: string): Promise<string> {
-    const { namespace, directory } = this.#place;
+    const { namespace, directory } = this.place;
     return ask(namespace, ['vtysh', '--vty_socket', directory, '-d', daemon, '-c', question]);
   }
 }

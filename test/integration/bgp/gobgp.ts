@@ -1,9 +1,9 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { eventually } from '../../eventually.ts';
-import { ask, Daemon } from './daemon.ts';
-import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
+import { ask } from './daemon.ts';
+import { DaemonPeer } from './daemon-peer.ts';
+import type { PeerDescription, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityNumber, extendedWord } from './route-words.ts';
 
 /** Session states as GoBGP numbers them. */
@@ -11,60 +11,29 @@ const states = ['unknown', 'idle', 'connect', 'active', 'opensent', 'openconfirm
 const origins = ['igp', 'egp', 'incomplete'];
 
 /** GoBGP, whose library MetalLB's rivals are built on. */
-export class GobgpPeer implements BgpPeer {
+export class GobgpPeer extends DaemonPeer {
   static readonly programs = ['gobgpd', 'gobgp'];
   readonly kind = 'gobgp';
-  readonly #description: PeerDescription;
-  readonly #place: PeerPlace;
-  #daemon: Daemon | undefined;
-
-  constructor(description: PeerDescription, place: PeerPlace) {
-    this.#description = description;
-    this.#place = place;
-  }
-
-  get #log(): string {
-    return join(this.#place.directory, 'gobgp.log');
-  }
 
   async start(): Promise<void> {
-    const { directory, namespace } = this.#place;
+    const { directory } = this.place;
     // One that was killed leaves it, and it cannot be bound again.
     rmSync(join(directory, 'gobgp.sock'), { force: true });
     const path = join(directory, 'gobgp.toml');
-    writeFileSync(path, gobgpConfig(this.#description));
+    writeFileSync(path, gobgpConfig(this.description));
     const args = ['-t', 'toml', '-f', path, '--log-plain', '--log-level', 'debug', '--pprof-disable'];
-    const daemon = new Daemon(namespace, ['gobgpd', ...args, '--api-hosts', this.#socket], this.#log);
-    this.#daemon = daemon;
-    const { sessions, announces = [] } = this.#description;
+    const { sessions, announces = [] } = this.description;
     const expected = sessions.filter(({ neighbor }) => !neighbor.includes('/')).length;
-    await eventually(
-      'gobgpd starts',
+    await this.begin(
+      ['gobgpd', ...args, '--api-hosts', this.#socket],
       () => this.#neighbors(),
       (neighbors) => neighbors.length >= expected,
     );
-    daemon.assertRunning();
     for (const route of announces) {
       const hop = sessions.find(({ local }) => local?.includes(':') === route.includes(':'))?.local;
       const nextHop = hop === undefined ? [] : ['nexthop', hop];
       await this.#ask('global', 'rib', 'add', route, ...nextHop, '-a', route.includes(':') ? 'ipv6' : 'ipv4');
     }
-  }
-
-  async stop(signal?: NodeJS.Signals): Promise<void> {
-    await this.#daemon?.stop(signal);
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.#daemon?.signal(name);
-  }
-
-  log(): string {
-    return readFileSync(this.#log, 'utf8');
-  }
-
-  async lastWords(): Promise<string> {
-    return this.log();
   }
 
   async session(neighbor: string): Promise<SessionView> {
@@ -108,11 +77,11 @@ export class GobgpPeer implements BgpPeer {
   }
 
   get #socket(): string {
-    return `unix://${join(this.#place.directory, 'gobgp.sock')}`;
+    return `unix://${join(this.place.directory, 'gobgp.sock')}`;
   }
 
   #ask(...words: string[]): Promise<string> {
-    return ask(this.#place.namespace, ['gobgp', '--target', this.#socket, ...words]);
+    return ask(this.place.namespace, ['gobgp', '--target', this.#socket, ...words]);
   }
 }
 

@@ -1,9 +1,9 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressFamily } from '../../../src/bgp-speaker/index.ts';
-import { eventually } from '../../eventually.ts';
-import { ask, Daemon, makeDirectory } from './daemon.ts';
-import type { BgpPeer, PeerDescription, PeerPlace, PeerRoute, PeerSession, SessionView } from './peers.ts';
+import { ask, makeDirectory } from './daemon.ts';
+import { DaemonPeer } from './daemon-peer.ts';
+import type { PeerDescription, PeerRoute, PeerSession, SessionView } from './peers.ts';
 import { communityWord, extendedWord } from './route-words.ts';
 
 /** The home of the daemon's user, which it locks itself into; its package leaves making it to systemd. */
@@ -13,58 +13,31 @@ const chroot = '/run/openbgpd';
 const ownHops: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
 /** OpenBGPD. */
-export class OpenbgpdPeer implements BgpPeer {
+export class OpenbgpdPeer extends DaemonPeer {
   static readonly programs = ['bgpctl', '/usr/sbin/bgpd'];
   readonly kind = 'openbgpd';
-  readonly #description: PeerDescription;
-  readonly #place: PeerPlace;
-  #daemon: Daemon | undefined;
-
-  constructor(description: PeerDescription, place: PeerPlace) {
-    this.#description = description;
-    this.#place = place;
-  }
-
-  get #log(): string {
-    return join(this.#place.directory, 'openbgpd.log');
-  }
 
   async start(): Promise<void> {
-    const { directory, namespace } = this.#place;
+    const { directory } = this.place;
     makeDirectory(chroot);
     const path = join(directory, 'openbgpd.conf');
-    writeFileSync(path, openbgpdConfig(this.#description, this.#socket));
+    writeFileSync(path, openbgpdConfig(this.description, this.#socket));
     chmodSync(path, 0o600);
-    const daemon = new Daemon(namespace, ['/usr/sbin/bgpd', '-d', '-v', '-f', path], this.#log);
-    this.#daemon = daemon;
-    await eventually(
-      'openbgpd starts',
+    await this.begin(
+      ['/usr/sbin/bgpd', '-d', '-v', '-f', path],
       () => this.#neighbors(),
       (neighbors) => neighbors.length > 0,
     );
-    daemon.assertRunning();
-  }
-
-  async stop(signal?: NodeJS.Signals): Promise<void> {
-    await this.#daemon?.stop(signal);
   }
 
   /** Its session engine is a child. */
-  signal(name: NodeJS.Signals): void {
-    const { pid = 0 } = this.#daemon ?? {};
+  override signal(name: NodeJS.Signals): void {
+    const { pid } = this;
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
       .split(' ')
       .filter((word) => word !== '');
     for (const one of children) process.kill(Number(one), name);
-    this.#daemon?.signal(name);
-  }
-
-  log(): string {
-    return readFileSync(this.#log, 'utf8');
-  }
-
-  async lastWords(): Promise<string> {
-    return this.log();
+    super.signal(name);
   }
 
   async session(neighbor: string): Promise<SessionView> {
@@ -111,11 +84,11 @@ export class OpenbgpdPeer implements BgpPeer {
   }
 
   get #socket(): string {
-    return join(this.#place.directory, 'openbgpd.sock');
+    return join(this.place.directory, 'openbgpd.sock');
   }
 
   #ask(...words: string[]): Promise<string> {
-    return ask(this.#place.namespace, ['bgpctl', '-s', this.#socket, ...words]);
+    return ask(this.place.namespace, ['bgpctl', '-s', this.#socket, ...words]);
   }
 }
 
