@@ -1,9 +1,7 @@
 import { createServer } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import {
   type Client,
-  type ConnectOptions,
-  connect,
   everyRow,
   newUuid,
   type TransactionError,
@@ -12,43 +10,17 @@ import {
 } from '../../../src/ovsdb-client/index.ts';
 import { eventually } from '../../eventually.ts';
 import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
-import { output, programsMissing, type RealServer, standalone, tearDown } from '../../ovsdb-client/real-server.ts';
+import { output, programsMissing, standalone, tearDown } from '../../ovsdb-client/real-server.ts';
 import { Relay } from '../../ovsdb-client/relay.ts';
+import { oneServer } from './one-server.ts';
 
 jest.setTimeout(40_000);
 
 const scenarios = programsMissing === undefined ? describe : describe.skip;
 
 scenarios('a standalone ovsdb-server', () => {
-  let server: RealServer;
-  const clients: Client<UntypedTables>[] = [];
-
-  beforeAll(async () => {
-    server = await standalone(kindsSchema);
-  });
-  afterAll(() => tearDown(server));
-  beforeEach(async () => {
-    const client = await open();
-    const tx = client.transaction();
-    tx.delete('Thing', everyRow);
-    tx.delete('Log', everyRow);
-    await client.transact(tx);
-  });
-  afterEach(async () => {
-    await Promise.all(clients.splice(0).map((client) => client.close()));
-  });
-
-  async function open(more: Partial<ConnectOptions<UntypedTables>> = {}): Promise<Client<UntypedTables>> {
-    const client = await connect<UntypedTables>({
-      endpoints: server.endpoint,
-      database: 'Kinds',
-      signal: AbortSignal.timeout(10_000),
-      backoff: { initialMs: 20, maximumMs: 200 },
-      ...more,
-    });
-    clients.push(client);
-    return client;
-  }
+  const one = oneServer();
+  const { open } = one;
 
   const fail = (attempt: Promise<unknown>) =>
     attempt.then(
@@ -542,14 +514,14 @@ scenarios('a standalone ovsdb-server', () => {
     });
 
     test('a connection that dies without a word is noticed, the next endpoint used', async () => {
-      const proxy = await Relay.to(server.socket);
+      const proxy = await Relay.to(one.server.socket);
       try {
-        const client = await open({ endpoints: `${proxy.endpoint},${server.endpoint}`, probeIntervalMs: 150 });
+        const client = await open({ endpoints: `${proxy.endpoint},${one.server.endpoint}`, probeIntervalMs: 150 });
         expect(client.state).toMatchObject({ endpoint: proxy.endpoint });
         proxy.blackHole = true;
         await eventually(
           'the other endpoint is used',
-          () => client.state.kind === 'connected' && client.state.endpoint === server.endpoint,
+          () => client.state.kind === 'connected' && client.state.endpoint === one.server.endpoint,
         );
       } finally {
         proxy.close();
@@ -557,7 +529,7 @@ scenarios('a standalone ovsdb-server', () => {
     });
 
     test('a reader that is held up gets merged updates, and ends with what is', async () => {
-      const relay = await Relay.to(server.socket);
+      const relay = await Relay.to(one.server.socket);
       try {
         const client = await open({ endpoints: relay.endpoint, probeIntervalMs: 0 });
         const writer = await open();
@@ -584,7 +556,7 @@ scenarios('a standalone ovsdb-server', () => {
     });
 
     test('a slow link: 1-byte pieces, and nothing is lost', async () => {
-      const proxy = await Relay.to(server.socket);
+      const proxy = await Relay.to(one.server.socket);
       proxy.pieces = 1;
       try {
         const client = await open({ endpoints: proxy.endpoint, connectTimeoutMs: 20_000 });
@@ -612,8 +584,11 @@ scenarios('a standalone ovsdb-server', () => {
         });
         await new Promise<void>((resolve) => hostile.listen(0, '127.0.0.1', resolve));
         const { port } = hostile.address() as { port: number };
-        const client = await open({ endpoints: `tcp:127.0.0.1:${port},${server.endpoint}`, connectTimeoutMs: 1000 });
-        expect(client.state).toMatchObject({ endpoint: server.endpoint });
+        const client = await open({
+          endpoints: `tcp:127.0.0.1:${port},${one.server.endpoint}`,
+          connectTimeoutMs: 1000,
+        });
+        expect(client.state).toMatchObject({ endpoint: one.server.endpoint });
         hostile.close();
       }
     });
@@ -625,8 +600,8 @@ scenarios('a standalone ovsdb-server', () => {
         tables: { T: { columns: { c: { type: 'string' } } } },
       });
       try {
-        const client = await open({ endpoints: `unix:/nonexistent,${other.endpoint},${server.endpoint}` });
-        expect(client.state).toMatchObject({ endpoint: server.endpoint });
+        const client = await open({ endpoints: `unix:/nonexistent,${other.endpoint},${one.server.endpoint}` });
+        expect(client.state).toMatchObject({ endpoint: one.server.endpoint });
         expect(await client.databases()).toContain('Kinds');
       } finally {
         await tearDown(other);

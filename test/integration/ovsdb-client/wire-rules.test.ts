@@ -1,11 +1,9 @@
 /** Rules of the wire and faults in the middle of something, against the real ovsdb-server. */
 import { once } from 'node:events';
 import { createServer, connect as dialTcp } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import {
   type Client,
-  type ConnectOptions,
-  connect,
   everyRow,
   newUuid,
   type TransactionError,
@@ -13,41 +11,16 @@ import {
 } from '../../../src/ovsdb-client/index.ts';
 import { eventually } from '../../eventually.ts';
 import { kindsSchema } from '../../ovsdb-client/kinds-schema.ts';
-import { output, programsMissing, type RealServer, standalone, tearDown } from '../../ovsdb-client/real-server.ts';
+import { output, programsMissing, standalone, tearDown } from '../../ovsdb-client/real-server.ts';
 import { Relay } from '../../ovsdb-client/relay.ts';
+import { oneServer } from './one-server.ts';
 
 jest.setTimeout(40_000);
 const scenarios = programsMissing === undefined ? describe : describe.skip;
 
 scenarios('the wire of a real ovsdb-server', () => {
-  let server: RealServer;
-  const clients: Client<UntypedTables>[] = [];
-
-  beforeAll(async () => {
-    server = await standalone(kindsSchema);
-  });
-  afterAll(() => tearDown(server));
-  beforeEach(async () => {
-    const client = await open();
-    const tx = client.transaction();
-    for (const table of ['Thing', 'Log']) tx.delete(table, everyRow);
-    await client.transact(tx);
-  });
-  afterEach(async () => {
-    await Promise.all(clients.splice(0).map((client) => client.close()));
-  });
-
-  async function open(more: Partial<ConnectOptions<UntypedTables>> = {}): Promise<Client<UntypedTables>> {
-    const client = await connect<UntypedTables>({
-      endpoints: server.endpoint,
-      database: 'Kinds',
-      signal: AbortSignal.timeout(10_000),
-      backoff: { initialMs: 20, maximumMs: 200 },
-      ...more,
-    });
-    clients.push(client);
-    return client;
-  }
+  const one = oneServer();
+  const { open } = one;
   const within = (ms: number) => ({ signal: AbortSignal.timeout(ms) });
   /** A later request has no answer either: what was asked before it waits for a server that does nothing. */
   const expectPaused = async (client: Client<UntypedTables>) =>
@@ -226,7 +199,7 @@ scenarios('the wire of a real ovsdb-server', () => {
   );
 
   test('a cut connection does not make a second row of a write whose outcome is unknown', async () => {
-    const relay = await Relay.to(server.socket);
+    const relay = await Relay.to(one.server.socket);
     try {
       const client = await open({ endpoints: relay.endpoint, probeIntervalMs: 0 });
       const monitor = await client.monitor({ Log: true });
