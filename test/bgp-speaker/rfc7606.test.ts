@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { classifyUpdate } from '../../src/bgp-speaker/message/update-classifier.ts';
-import { lessons, malformedUpdates, type Outcome } from './rfc7606-cases.ts';
+import { lessons, longUpdates, malformedUpdates, type Outcome } from './rfc7606-cases.ts';
 
 const external = { internal: false, fourOctetAs: true, ipv4NextHopOverIpv6: false };
 const words = { accept: 'accept', 'attribute-discard': 'discard', 'treat-as-withdraw': 'withdraw' } as const;
@@ -15,10 +15,18 @@ function judge(body: Uint8Array): Outcome {
 describe.each([
   ['RFC 7606', malformedUpdates],
   ['what brought others down', lessons],
+  ['extended messages', longUpdates],
 ])('%s', (_, cases) => {
   test.each(cases)('$section: $name', ({ body, outcome }) => {
     expect(judge(body)).toBe(outcome);
   });
+});
+
+test('long ones are longer than a peer without extended messages may send, and as long as one with them may', () => {
+  for (const { body } of longUpdates) {
+    expect(body.length).toBeGreaterThan(4096 - 19);
+    expect(body.length).toBeLessThanOrEqual(65_535 - 19);
+  }
 });
 
 test('the routes of what is treated as a withdrawal are found', () => {
