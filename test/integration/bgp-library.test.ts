@@ -54,6 +54,10 @@ describe('a speaker that has closed leaves nothing that keeps the process alive'
     ['unnumbered', 'Connect'],
     ['a signal', 'events ended after 1'],
     ['strangers', 'sessions 0'],
+    ['a dynamic session', 'dynamic true: the peer says: cease (6/2): administrative shutdown'],
+    ['a drain that waits', 'Idle'],
+    ['an established peer that reads nothing', 'Established'],
+    ['with BFD', 'Idle'],
   ])('%s', async (name, output) => {
     const script = join(import.meta.dirname, 'bgp-library/endings.ts');
     const { stdout } = await promisify(execFile)(process.execPath, [script, name], { timeout: 20_000 });

@@ -3,7 +3,8 @@
  * left would keep it alive. Run as `node endings.ts CASE`; prints what the test looks at.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { type BgpSpeaker, createSpeaker } from '../../../src/bgp-speaker/index.ts';
+import { type BgpSpeaker, createSpeaker, startBfd } from '../../../src/bgp-speaker/index.ts';
+import { keepalive, open } from '../../bgp-speaker/speaker/scripted-peer.ts';
 import { eventually } from '../../eventually.ts';
 
 async function listening(onConnection: (socket: Socket) => void): Promise<{ server: Server; port: number }> {
@@ -95,6 +96,70 @@ const cases: Record<string, () => Promise<string>> = {
     let count = 0;
     for await (const _ of events) count += 1;
     return `events ended after ${Math.min(count, 1)}`;
+  },
+  /** A peer that came from a range, while its session is up. */
+  async 'a dynamic session'() {
+    const router = await speakerOf(65_001, true);
+    router.acceptPeers('127.0.0.0/8', { peerAs: 'external' });
+    const server = await speakerOf(65_002, false);
+    const to = server.addPeer({ address: '127.0.0.1', port: router.listening[0]?.port ?? 0, peerAs: 'external' });
+    await to.whenEstablished();
+    const [from] = router.sessions;
+    await from?.whenEstablished();
+    await router.close();
+    await server.close();
+    return `dynamic ${from?.options.dynamic}: ${to.counters.lastError}`;
+  },
+  /** While a drain waits for the peer to find other ways, the speaker is closed at once. */
+  async 'a drain that waits'() {
+    const { router, server, to } = await pair();
+    const events = server.events();
+    const drained = to.drain({ waitMs: 3_600_000 });
+    for await (const event of events) if (event.type === 'drain') break;
+    await server.close();
+    await drained;
+    await router.close();
+    return to.state;
+  },
+  /** A session whose peer has stopped reading in the middle of the routes. */
+  async 'an established peer that reads nothing'() {
+    const sockets: Socket[] = [];
+    const { server, port } = await listening((socket) => {
+      sockets.push(socket.pause());
+      socket.write(Buffer.concat([open(), keepalive]));
+    });
+    const speaker = await speakerOf(65_001, false);
+    for (let index = 0; index < 200_000; index++) {
+      speaker.announce(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}/32`, { multiExitDiscriminator: index });
+    }
+    const session = speaker.addPeer({ address: '127.0.0.1', port, peerAs: 65_002 });
+    await session.whenEstablished();
+    let before = -1;
+    await eventually('nothing more is taken', () => {
+      const isFull = session.counters.bytesOut === before && !session.isInStep;
+      before = session.counters.bytesOut;
+      return isFull;
+    });
+    const { state } = session;
+    await speaker.close();
+    server.close();
+    for (const socket of sockets) socket.destroy();
+    return state;
+  },
+  /** Beside BFD in a thread of its own, whose events the session is told. */
+  async 'with BFD'() {
+    const { router, server, to } = await pair();
+    const bfd = await startBfd();
+    const path = bfd.addSession({ peer: '127.0.0.2', interface: 'lo' });
+    const told = (async () => {
+      for await (const event of path.events()) {
+        if (event.type === 'state' && (event.to === 'up' || event.to === 'down')) to.bfd(event.to);
+      }
+    })();
+    await eventually('packets are sent', async () => (await path.status()).sent > 0);
+    await Promise.all([server.close(), router.close(), bfd.close()]);
+    await told;
+    return to.state;
   },
   /** Connections of strangers, one of which stays silent. */
   async strangers() {
