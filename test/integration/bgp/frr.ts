@@ -145,7 +145,6 @@ function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription):
     'debug bgp neighbor-events',
     'debug bgp updates in',
     'debug bgp graceful-restart',
-    ...besideLines(sessions),
     `router bgp ${as}`,
     ` bgp router-id ${routerId}`,
     ' bgp log-neighbor-changes',
@@ -166,9 +165,11 @@ function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription):
     const own = announces.filter((one) => one.includes(':') === (family === 'ipv6-unicast'));
     lines.push(...own.map((one) => `  network ${one}`), ' exit-address-family');
   }
+  lines.push(...besideLines(sessions));
   return `${lines.join('\n')}\n`;
 }
 
+/** Last, for bgpd does not know the node. */
 function besideLines(sessions: readonly PeerSession[]): string[] {
   const beside = sessions.filter(({ bfd }) => bfd === 'beside');
   if (beside.length === 0) return [];
@@ -176,9 +177,8 @@ function besideLines(sessions: readonly PeerSession[]): string[] {
     ` peer ${neighbor} local-address ${local} interface eth0`,
     '  receive-interval 100',
     '  transmit-interval 100',
-    ' exit',
   ]);
-  return ['bfd', ...peers, 'exit'];
+  return ['bfd', ...peers];
 }
 
 function nameOf({ neighbor }: PeerSession, index: number): string {
