@@ -333,6 +333,47 @@ export const lessons: readonly MalformedUpdate[] = [
     '40',
     announcing(attribute(0xc0, 40, [1, 0, 255, 0, 0, 0])),
   ]),
+  ...row(
+    'CVE-2023-31490: a prefix SID with a service TLV that has no room for its reserved byte',
+    'accept',
+    ['40, of no bytes', announcing(attribute(0xc0, 40, [5, 0, 0]))],
+    ['40, cut', announcing(attribute(0xc0, 40, [5, 0, 4, 0, 1, 0]))],
+  ),
+  ...row('CVE-2023-41358: prefixes beside no attributes at all', 'withdraw', ['', update({ nlri })]),
+  ...row(
+    'CVE-2023-41359: an AIGP attribute too short for its TLV',
+    'accept',
+    ...[[], [1], [1, 0], [1, 0, 2], [1, 0, 0], [1, 0, 255, 0]].map((value): [string, Uint8Array] => [
+      `26, of ${value.length} bytes ${value.join(' ')}`,
+      announcing(attribute(0x80, 26, value)),
+    ]),
+  ),
+  ...row(
+    'CVE-2024-44070: a tunnel attribute whose TLV is longer than what is left',
+    'accept',
+    ['23, by a byte', announcing(attribute(0xc0, 23, [0, 8, 0, 3, 1, 0]))],
+    ['23, by 65,535', announcing(attribute(0xc0, 23, [0, 8, 255, 255]))],
+  ),
+  ...row(
+    'TLVs of no bytes, one after another, end at the end of the attribute',
+    'accept',
+    ...[23, 26, 29, 40, 128].map((type): [string, Uint8Array] => [
+      `${type}`,
+      announcing(attribute(0xd0, type, zeros(2000))),
+    ]),
+  ),
+  ...row('CVE-2026-37462: lengths that leave less than nothing for prefixes', 'reset 3/1', [
+    'withdrawn routes and attributes, each all of it',
+    hex('0004 18c63364 0004 400101'),
+  ]),
+  ...row(
+    'CVE-2026-30405: a NEXT_HOP of less than four bytes',
+    'withdraw',
+    ...[1, 2, 3].map((count): [string, Uint8Array] => [
+      `${count}`,
+      announcing(attribute(0x40, 3, [192, 0, 2].slice(0, count))),
+    ]),
+  ),
   ...row('CVE-2023-46753: an UPDATE of one unknown attribute', 'accept', [
     '99',
     update({ attributes: [attribute(0xc0, 99, [1])] }),
@@ -377,10 +418,13 @@ export const lessons: readonly MalformedUpdate[] = [
       ]),
     ),
   ]),
-  ...row('short flowspec and other families nobody announced', 'accept', [
-    'flowspec',
-    update({ attributes: [mp14(0, 1, 133, 0, 0, 255), origin, asPath] }),
-  ]),
+  ...row(
+    'CVE-2025-43972: flowspec, which nobody announced, of less than two bytes',
+    'accept',
+    ['none', update({ attributes: [mp14(0, 1, 133, 0, 0), origin, asPath] })],
+    ['one', update({ attributes: [mp14(0, 1, 133, 0, 0, 255), origin, asPath] })],
+    ['one, withdrawn', update({ attributes: [mp15(0, 1, 133, 255)] })],
+  ),
 ];
 
 const sequences = (count: number, numbers = 255) =>
