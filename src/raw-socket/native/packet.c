@@ -1,12 +1,10 @@
 /*
  * AF_PACKET sockets: whole Ethernet frames of one interface.
  *
- * Shared memory with JavaScript: one ArrayBuffer. First BATCH records of three 32-bit words {offset, length, packet
- * type}, then BATCH slots of `slot_bytes` each. A callback (count, 0) says that the first `count` records are filled;
- * (0, errno) reports an error of the socket.
+ * A record: offset of the slot, length, packet type (three 32-bit words).
  */
 #define _GNU_SOURCE
-#include "addon.h"
+#include "batch.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,24 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
 #endif
 
-#define BATCH 32u
 #define RECORD_BYTES 12u
-/* Frames handled in one go before timers and other sockets get their turn: BATCH times this. */
-#define ROUNDS 8
 #define ETHERNET_HEADER 14u
 #define ADDRESS_BYTES 32u
 
 struct packet {
-  struct watched watched;
+  struct batch_socket socket;
   int interface;
-  size_t slot_bytes;
   uint64_t received, ignored, truncated, dropped, sent, unsent, gated;
 };
 
@@ -49,34 +42,16 @@ static bool carries_vlan_tag(struct msghdr *message) {
   return false;
 }
 
-/*
- * Fills the records from one recvmmsg. Returns the number received from the kernel, or -1 with errno; `kept` is how
- * many of them are for JavaScript.
- */
-static int receive_batch(struct packet *self, uint8_t *memory, uint32_t *kept) {
+static int receive(struct batch_socket *socket, uint8_t *memory, uint32_t *kept) {
+  struct packet *self = (struct packet *)socket;
   struct mmsghdr messages[BATCH];
-  struct iovec parts[BATCH];
   struct sockaddr_ll from[BATCH];
   union {
     char bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
     struct cmsghdr aligned;
   } control[BATCH];
-  memset(messages, 0, sizeof messages);
-  uint8_t *slots = memory + BATCH * RECORD_BYTES;
-  for (size_t i = 0; i < BATCH; i++) {
-    parts[i].iov_base = slots + i * self->slot_bytes;
-    parts[i].iov_len = self->slot_bytes;
-    messages[i].msg_hdr.msg_iov = &parts[i];
-    messages[i].msg_hdr.msg_iovlen = 1;
-    messages[i].msg_hdr.msg_name = &from[i];
-    messages[i].msg_hdr.msg_namelen = sizeof from[i];
-    messages[i].msg_hdr.msg_control = control[i].bytes;
-    messages[i].msg_hdr.msg_controllen = sizeof control[i].bytes;
-  }
-  int count;
-  do {
-    count = recvmmsg(self->watched.fd, messages, BATCH, MSG_DONTWAIT, NULL);
-  } while (count < 0 && errno == EINTR);
+  const struct batch_room room = {from, sizeof from[0], control, sizeof control[0]};
+  int count = batch_receive(socket, memory, &room, messages);
   *kept = 0;
   for (int i = 0; i < count; i++) {
     struct msghdr *message = &messages[i].msg_hdr;
@@ -89,7 +64,7 @@ static int receive_batch(struct packet *self, uint8_t *memory, uint32_t *kept) {
     } else if ((message->msg_flags & MSG_TRUNC) != 0) {
       self->truncated += 1;
     } else {
-      uint32_t record[3] = {(uint32_t)(BATCH * RECORD_BYTES + (size_t)i * self->slot_bytes), messages[i].msg_len,
+      uint32_t record[3] = {(uint32_t)(BATCH * RECORD_BYTES + (size_t)i * socket->slot_bytes), messages[i].msg_len,
                             from[i].sll_pkttype};
       memcpy(memory + *kept * RECORD_BYTES, record, sizeof record);
       *kept += 1;
@@ -106,45 +81,21 @@ static int bound_interface(int fd) {
   return ((struct sockaddr_ll *)&storage)->sll_ifindex;
 }
 
-static bool report_failure(struct packet *self, bool in_loop, int failure) {
+static int failure_of(struct batch_socket *socket, int error_number) {
+  struct packet *self = (struct packet *)socket;
   /* The kernel says "down" for an interface that is down and for one that is gone; the latter is unbound. */
-  if (failure == ENETDOWN && bound_interface(self->watched.fd) != self->interface) failure = ENODEV;
-  return watched_report(&self->watched, in_loop, 0, failure);
+  const bool gone = error_number == ENETDOWN && bound_interface(socket->watched.fd) != self->interface;
+  return gone ? ENODEV : error_number;
 }
 
-static void packet_read(struct watched *watched, int failure, bool in_loop) {
-  struct packet *self = (struct packet *)watched;
-  if (watched->reading) return; /* drain() from inside onFrame: the buffer is in use */
-  watched->reading = true;
-  bool going = failure == 0 || report_failure(self, in_loop, failure);
-  for (int round = 0; going && watched->fd >= 0 && round < ROUNDS; round++) {
-    uint8_t *memory = watched_buffer(watched, BATCH * (RECORD_BYTES + self->slot_bytes));
-    if (memory == NULL) {
-      if (in_loop) uv_poll_stop(watched->handle);
-      watched_report(watched, in_loop, 0, EFAULT);
-      break;
-    }
-    uint32_t kept;
-    int count = receive_batch(self, memory, &kept);
-    if (count < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-      going = report_failure(self, in_loop, errno);
-      continue;
-    }
-    if (kept > 0) going = watched_report(watched, in_loop, kept, 0);
-    if ((uint32_t)count < BATCH) break;
-  }
-  watched->reading = false;
-}
-
-static struct packet *read_packet(napi_env env, napi_value value) {
-  struct packet *self = read_object(env, value, OBJECT_PACKET);
-  if (self != NULL && self->watched.fd < 0) {
-    throw_errno(env, "packet", EBADF);
-    return NULL;
-  }
-  return self;
-}
+static const struct batch_kind packets = {
+    .object = OBJECT_PACKET,
+    .name = "packet",
+    .record_bytes = RECORD_BYTES,
+    .least_slot_bytes = ETHERNET_HEADER,
+    .receive = receive,
+    .failure = failure_of,
+};
 
 static napi_value fail_open(napi_env env, int fd, const char *syscall) {
   int error_number = errno;
@@ -188,7 +139,7 @@ napi_value packet_open(napi_env env, napi_callback_info info) {
   struct packet *self = calloc(1, sizeof *self);
   if (self == NULL) return fail_open(env, fd, "malloc");
   self->interface = interface;
-  return watched_wrap(env, &self->watched, OBJECT_PACKET, fd, packet_read);
+  return batch_wrap(env, &self->socket, &packets, fd);
 }
 
 /* (packet, multicast address, 1 join | 0 leave): programs the interface's receive filter (PACKET_MR_MULTICAST). */
@@ -198,7 +149,7 @@ napi_value packet_membership(napi_env env, napi_callback_info info) {
   size_t length;
   uint32_t join;
   if (!read_arguments(env, info, 3, arguments)) return NULL;
-  struct packet *self = read_packet(env, arguments[0]);
+  struct packet *self = batch_read_object(env, arguments[0], &packets);
   if (self == NULL || !read_bytes(env, arguments[1], &address, &length) || !read_uint32(env, arguments[2], &join)) {
     return NULL;
   }
@@ -207,40 +158,21 @@ napi_value packet_membership(napi_env env, napi_callback_info info) {
   request.mr_alen = (unsigned short)length;
   memcpy(request.mr_address, address, length);
   const int option = join != 0 ? PACKET_ADD_MEMBERSHIP : PACKET_DROP_MEMBERSHIP;
-  if (setsockopt(self->watched.fd, SOL_PACKET, option, &request, sizeof request) != 0) {
+  if (setsockopt(self->socket.watched.fd, SOL_PACKET, option, &request, sizeof request) != 0) {
     return throw_errno(env, join != 0 ? "PACKET_ADD_MEMBERSHIP" : "PACKET_DROP_MEMBERSHIP", errno);
   }
   return NULL;
 }
 
 /* (packet, buffer: ArrayBuffer, slotBytes, callback) */
-napi_value packet_start(napi_env env, napi_callback_info info) {
-  napi_value arguments[4];
-  uint32_t slot_bytes;
-  void *data;
-  size_t length;
-  if (!read_arguments(env, info, 4, arguments)) return NULL;
-  struct packet *self = read_packet(env, arguments[0]);
-  if (self == NULL || !read_uint32(env, arguments[2], &slot_bytes)) return NULL;
-  if (napi_get_arraybuffer_info(env, arguments[1], &data, &length) != napi_ok || slot_bytes < ETHERNET_HEADER ||
-      slot_bytes > 65536 || length < BATCH * (RECORD_BYTES + (size_t)slot_bytes)) {
-    return throw_argument(env, "the buffer is no ArrayBuffer or too short");
-  }
-  self->slot_bytes = slot_bytes;
-  watched_start(env, &self->watched, arguments[1], arguments[3]);
-  return NULL;
-}
+napi_value packet_start(napi_env env, napi_callback_info info) { return batch_start(env, info, &packets); }
 
 /* (packet): delivers what is queued now, in this call. */
 napi_value packet_drain(napi_env env, napi_callback_info info) {
   napi_value argument;
   if (!read_arguments(env, info, 1, &argument)) return NULL;
-  struct packet *self = read_packet(env, argument);
-  if (self != NULL && self->watched.handle != NULL) {
-    self->watched.owners += 1;
-    packet_read(&self->watched, 0, false);
-    self->watched.owners -= 1; /* the argument is an owner too: never the last */
-  }
+  struct packet *self = batch_read_object(env, argument, &packets);
+  if (self != NULL) batch_drain(&self->socket, BATCH_ROUNDS);
   return NULL;
 }
 
@@ -254,7 +186,7 @@ napi_value packet_send(napi_env env, napi_callback_info info) {
   uint8_t *frame;
   size_t length;
   if (!read_arguments(env, info, 3, arguments)) return NULL;
-  struct packet *self = read_packet(env, arguments[0]);
+  struct packet *self = batch_read_object(env, arguments[0], &packets);
   if (self == NULL || !read_bytes(env, arguments[1], &frame, &length)) return NULL;
   if (length < ETHERNET_HEADER) return throw_argument(env, "a frame has at least 14 bytes");
   void *gate = NULL;
@@ -270,7 +202,7 @@ napi_value packet_send(napi_env env, napi_callback_info info) {
       self->gated += 1;
       return number_value(env, -1);
     }
-    if (sendto(self->watched.fd, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&address,
+    if (sendto(self->socket.watched.fd, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&address,
                sizeof address) >= 0) {
       self->sent += 1;
       return number_value(env, 0);
@@ -286,7 +218,7 @@ napi_value packet_send(napi_env env, napi_callback_info info) {
 napi_value packet_hardware_address(napi_env env, napi_callback_info info) {
   napi_value argument;
   if (!read_arguments(env, info, 1, &argument)) return NULL;
-  struct packet *self = read_packet(env, argument);
+  struct packet *self = batch_read_object(env, argument, &packets);
   if (self == NULL) return NULL;
   /* The kernel writes hardware addresses longer than sll_addr (InfiniBand has 20 bytes) past its end. */
   union {
@@ -295,7 +227,7 @@ napi_value packet_hardware_address(napi_env env, napi_callback_info info) {
   } name;
   memset(&name, 0, sizeof name);
   socklen_t size = sizeof name;
-  if (getsockname(self->watched.fd, (struct sockaddr *)&name.address, &size) != 0) {
+  if (getsockname(self->socket.watched.fd, (struct sockaddr *)&name.address, &size) != 0) {
     return throw_errno(env, "getsockname", errno);
   }
   size_t length = name.address.sll_halen <= ADDRESS_BYTES ? name.address.sll_halen : ADDRESS_BYTES;
@@ -311,7 +243,8 @@ napi_value packet_statistics(napi_env env, napi_callback_info info) {
   struct tpacket_stats fresh = {0};
   socklen_t size = sizeof fresh;
   /* Reading resets the kernel's counters. */
-  if (self->watched.fd >= 0 && getsockopt(self->watched.fd, SOL_PACKET, PACKET_STATISTICS, &fresh, &size) == 0) {
+  const int fd = self->socket.watched.fd;
+  if (fd >= 0 && getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &fresh, &size) == 0) {
     self->dropped += fresh.tp_drops;
   }
   const uint64_t counters[] = {self->received, self->ignored, self->truncated, self->dropped,
@@ -325,10 +258,4 @@ napi_value packet_statistics(napi_env env, napi_callback_info info) {
   return result;
 }
 
-napi_value packet_close(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  if (!read_arguments(env, info, 1, &argument)) return NULL;
-  struct packet *self = read_object(env, argument, OBJECT_PACKET);
-  if (self != NULL) watched_close(&self->watched);
-  return NULL;
-}
+napi_value packet_close(napi_env env, napi_callback_info info) { return batch_close(env, info, &packets); }
