@@ -108,6 +108,19 @@ suite('routes as the peers see them', () => {
       await has(kind);
     }, 30_000);
 
+    // An announcer aggregates by announcing the aggregate; ATOMIC_AGGREGATE and AGGREGATOR belong to routes of others.
+    test('takes prefixes of every length', async () => {
+      const prefixes = [
+        ...['0.0.0.0/0', '9.0.0.0/8', '198.18.2.0/23', '203.0.113.128/25', '203.0.113.2/31'],
+        ...['::/0', '2001:db8:48::/48', '2001:db8:65:0:8000::/65', '2001:db8:127::2/127'],
+      ];
+      await us.announce(prefixes);
+      const routes = await has(kind, ...prefixes);
+      for (const prefix of prefixes) expect(routes.get(prefix)?.asPath).toEqual([ourAs]);
+      await us.withdraw(...prefixes);
+      await has(kind);
+    }, 30_000);
+
     test('takes 150 communities of each kind in one route', async () => {
       const numbers = Array.from({ length: 150 }, (_, index) => index + 1);
       const communities = numbers.flatMap((n) => [`65000:${n}`, `65000:${n}:1`, `rt:65000:${n}`]);
