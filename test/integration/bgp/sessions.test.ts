@@ -86,13 +86,16 @@ suite('a session comes up', () => {
       await established(peer, right.ours6);
     }, 30_000);
 
-    test('not with another TCP MD5 key', async () => {
+    test('not with another TCP MD5 key, and at once with the right one', async () => {
       const { peer, cable } = of(kind);
       const [, , , wrong] = cable.lanes;
       expect((await peer.session(wrong.ours4)).established).toBe(false);
       const { counters, state } = await us.session(wrong.theirs4);
       expect(state).toMatch(/Connect|Active|Idle/);
       expect(counters.messagesIn.open).toBe(0);
+      await us.ask({ do: 'remove-peer', name: wrong.theirs4 });
+      await us.addPeer4(wrong, { password: 'theirs' });
+      await established(peer, wrong.ours4);
     }, 30_000);
 
     (speaksGtsm(kind) ? test : test.skip)(
@@ -116,7 +119,7 @@ suite('a session comes up', () => {
       await hasRoutes(
         peer,
         'ipv4-unicast',
-        Array.from({ length: speaksGtsm(kind) ? 4 : 3 }, () => '192.0.2.1/32'),
+        Array.from({ length: speaksGtsm(kind) ? 5 : 4 }, () => '192.0.2.1/32'),
       );
       expect(peer.log()).not.toMatch(/malformed|invalid|unknown attr/i);
       const { counters } = await us.session(cable.theirs4);
