@@ -9,6 +9,8 @@ if (unavailable !== undefined) console.warn(`multihop BGP is not tested: ${unava
 
 /** OpenBGPD and Debian's ExaBGP know GTSM for neighbours on the link only. */
 const knowsHops = (kind: PeerKind) => kind === 'bird' || kind === 'frr' || kind === 'gobgp';
+/** Debian's ExaBGP sends 255, but asks for the least TTL on a socket that is connected already. */
+const speaksGtsm = (kind: PeerKind) => kind !== 'exabgp';
 
 suite('through a router', () => {
   let bed: BgpBed;
@@ -29,7 +31,7 @@ suite('through a router', () => {
             sessionOver4(plain, { multihop: 2 }),
             sessionOver6(plain, { multihop: 2 }),
             ...(knowsHops(kind) ? [sessionOver4(two, { ttlSecurityHops: 2 })] : []),
-            ...(kind === 'bird' ? [sessionOver4(one, { ttlSecurityHops: 2 })] : []),
+            ...(speaksGtsm(kind) ? [sessionOver4(one, { ttlSecurityHops: knowsHops(kind) ? 2 : 1 })] : []),
             sessionOver4(direct, { multihop: 5 }),
           ],
         });
@@ -38,7 +40,7 @@ suite('through a router', () => {
         await us.addPeer6(plain, { multihop: 2 });
         if (knowsHops(kind)) await us.addPeer4(two, { ttlSecurityHops: 2 });
         // Two hops away, where one is allowed.
-        if (kind === 'bird') await us.addPeer4(one, { ttlSecurityHops: 1 });
+        if (speaksGtsm(kind)) await us.addPeer4(one, { ttlSecurityHops: 1 });
         // An external peer without multihop is spoken to with TTL 1.
         await us.addPeer4(direct);
         await peer.start();
@@ -80,12 +82,12 @@ suite('through a router', () => {
       const { state, counters } = await us.session(direct.theirs4);
       expect([state, counters.established]).not.toEqual(['Established', 1]);
     }, 30_000);
-  });
 
-  test('GTSM for one hop keeps a peer out that is two away', async () => {
-    const { peer, cable } = of('bird');
-    const [, , one] = cable.lanes;
-    expect((await peer.session(one.ours4)).established).toBe(false);
-    expect((await us.session(one.theirs4)).counters.messagesIn.open).toBe(0);
+    (speaksGtsm(kind) ? test : test.skip)('GTSM for one hop keeps it out, two hops away', async () => {
+      const { peer, cable } = of(kind);
+      const [, , one] = cable.lanes;
+      expect((await peer.session(one.ours4)).established).toBe(false);
+      expect((await us.session(one.theirs4)).counters.messagesIn.open).toBe(0);
+    });
   });
 });
