@@ -4,7 +4,7 @@ import { isKubeError, KubeError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
 import { initialStatus, type ReflectorStatus } from './reflector-status.ts';
 import { type Resource, resourceName } from './resources.ts';
-import { afterEnding, type Ending, type NextStep } from './watch-ending.ts';
+import { afterEnding, type Ending, type NextStep, type ReflectorReason } from './watch-ending.ts';
 import { WatchGuard } from './watch-guard.ts';
 
 /** Where a reflector puts what it learns. */
@@ -94,6 +94,8 @@ export class Reflector<T extends KubeObject> {
   readonly #backoff: Backoff;
   readonly #name: string;
   #watchListRefusedMs: number | undefined;
+  /** The last attempt found no server. */
+  #unreachable = false;
   #suspects = 0;
   #expiries = 0;
   readonly #status: ReflectorStatus = { ...initialStatus };
@@ -135,7 +137,10 @@ export class Reflector<T extends KubeObject> {
 
   #account(ending: Ending, step: NextStep): void {
     const status = this.#status;
-    if (step.healthy) this.#backoff.reset();
+    // A server that answers again, if only with a refusal (it is just starting), is not the one that was away.
+    const isBack = this.#unreachable && !isUnreachable(step.reason);
+    this.#unreachable = isUnreachable(step.reason);
+    if (step.healthy || isBack) this.#backoff.reset();
     if (step.next === 'list') status.resourceVersion = undefined;
     const failures = step.healthy ? 0 : status.failures;
     status.failures = ending.kind === 'failed' ? failures + 1 : 0;
@@ -155,8 +160,7 @@ export class Reflector<T extends KubeObject> {
     const { clock, client } = this.#options;
     // Whoever shares the connection and gets through first tells the others.
     const connected = new AbortController();
-    const waitsForServer = step.reason === 'Disconnected' || step.reason === 'NoAnswer';
-    const unsubscribe = waitsForServer ? client.onConnect?.(() => connected.abort()) : undefined;
+    const unsubscribe = isUnreachable(step.reason) ? client.onConnect?.(() => connected.abort()) : undefined;
     try {
       await clock.sleep(pauseMs, AbortSignal.any([signal, connected.signal]));
     } catch {
@@ -308,4 +312,8 @@ export class Reflector<T extends KubeObject> {
     status.disconnectedSinceMs = undefined;
     status.watches += 1;
   }
+}
+
+function isUnreachable(reason: ReflectorReason): boolean {
+  return reason === 'Disconnected' || reason === 'NoAnswer';
 }
