@@ -39,7 +39,8 @@ export const noNorthbound: NorthboundPort = {
  */
 export function northboundOf(options: OvnOptions, clock: Clock, logger: Logger): NorthboundPort {
   const { mode, remotes, tlsDirectory, clusterId } = options;
-  if (mode === 'off' || remotes.length === 0) return noNorthbound;
+  // In mode `off` the writer takes away what an earlier mode has written.
+  if (remotes.length === 0) return noNorthbound;
   const file = (name: string) => ({ file: join(tlsDirectory ?? '', name) });
   const tls = { ca: file('ca.crt'), certificate: file('tls.crt'), privateKey: file('tls.key') };
   const remote = { remotes: remotes.join(','), clock, logger, ...(tlsDirectory === undefined ? {} : { tls }) };

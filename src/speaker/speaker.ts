@@ -14,7 +14,7 @@ import { allSynced, inClusterConfig, KubeClient, kubeconfig, resources, type Sec
 import { releaseFilePages } from '../raw-socket/index.ts';
 import { isOurs } from '../service/index.ts';
 import { Announcer } from './announcer.ts';
-import { HostAgent } from './host-agent/index.ts';
+import { defaultHostAgentOptions, HostAgent } from './host-agent/index.ts';
 import { HostFeed } from './host-services.ts';
 import type { SpeakerOptions } from './options.ts';
 import { type SpeakerCaches, speakerCaches } from './speaker-caches.ts';
@@ -84,9 +84,7 @@ class Speaker {
     this.#logger = logger;
     this.#failure.promise.catch(() => {});
     this.#hostReady = !options.hostAgent;
-    this.#hostAgent = options.hostAgent
-      ? new HostAgent({ clock, logger, options: { device: options.ovnInterface } })
-      : undefined;
+    this.#hostAgent = options.hostAgent ? this.#newHostAgent() : undefined;
     const serviceClass = {
       loadBalancerClass: options.loadBalancerClass,
       servesUnclassed: options.defaultLoadBalancerClass,
@@ -106,7 +104,8 @@ class Speaker {
   /** Works until `signal` aborts; rejects when a part failed for good. */
   async run(client: KubeClient, signal: AbortSignal): Promise<void> {
     const agentDone = this.#hostAgent?.run(signal);
-    await allSynced(Object.values(this.#caches), signal);
+    const cleared = this.#hostAgent ? undefined : this.#clearHost(signal);
+    await Promise.all([allSynced(Object.values(this.#caches), signal), cleared]);
     if (this.#hostAgent) {
       this.#hostFeed = new HostFeed({ caches: this.#caches, node: this.#options.node, target: this.#hostAgent });
       this.#hostFeed.start();
@@ -134,6 +133,23 @@ class Speaker {
     await Promise.race([this.#failure.promise, this.#settle(signal)]);
     await Promise.race([this.#failure.promise, aborted(signal)]);
     await agentDone;
+  }
+
+  #newHostAgent(): HostAgent {
+    const { ovnInterface: device } = this.#options;
+    return new HostAgent({ clock: this.#clock, logger: this.#logger, options: { device } });
+  }
+
+  /** Takes away what mode `full` has left on this host: it would be in the way of the Service proxy that serves it now. */
+  async #clearHost(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#newHostAgent().cleanup(signal);
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const { table, routeTable } = defaultHostAgentOptions;
+      const cure = `if the host was in OVN mode full before: nft delete table inet ${table}; ip rule del table ${routeTable}`;
+      this.#logger.warn({ error: describeError(thrown), cure }, 'this host could not be cleared of mode full');
+    }
   }
 
   /** Hands every address over; harmless when nothing was announced yet. */
