@@ -1,30 +1,21 @@
-import type { Socket } from 'node:net';
-import { type Clock, type Random, systemClock } from '../../base/index.ts';
+import { systemClock } from '../../base/index.ts';
 import { Address, type Cidr } from '../../net/index.ts';
 import { BgpOptionsError } from '../errors.ts';
 import type { RouteAttributes } from '../message/path-attributes.ts';
 import { Routes } from '../rib/routes.ts';
 import { resolveSessionOptions } from '../session/session-options.ts';
 import { tcpTransport } from '../transport/tcp-transport.ts';
-import type { PeerEndpoint, RefusalReason, Transport } from '../transport/transport.ts';
-import { Allowance } from './allowance.ts';
-import { DynamicPeers, newRange, type Range } from './dynamic-peers.ts';
 import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
-import { Listeners } from './listeners.ts';
-import { ownerOf, peersAt } from './neighbours.ts';
 import {
   type DynamicPeerOptions,
   type ListenAddress,
   type PeerOptions,
-  type ResolvedPeer,
   readAddress,
   readPrefix,
-  resolvePeer,
   type SpeakerOptions,
 } from './options.ts';
-import { type DrainOptions, Session, type SessionHost } from './session.ts';
-import { Turns } from './turns.ts';
-import { Unnumbered } from './unnumbered.ts';
+import { Peers } from './peers.ts';
+import type { DrainOptions, Session } from './session.ts';
 
 /** How a speaker ends. */
 export interface CloseOptions extends Pick<DrainOptions, 'waitMs' | 'text' | 'signal'> {
@@ -43,16 +34,8 @@ export class BgpSpeaker {
   readonly localAs: number;
   readonly identifier: string;
   readonly #routes = new Routes();
-  readonly #sessions = new Map<string, Session>();
-  readonly #dynamic: DynamicPeers;
-  readonly #listeners: Listeners;
-  readonly #refusals: Allowance;
   readonly #events: EventHub;
-  readonly #transport: Transport;
-  readonly #unnumbered: Unnumbered;
-  readonly #host: SessionHost;
-  /** Removed, with connections that still deliver their last message. */
-  readonly #leaving = new Set<Session>();
+  readonly #peers: Peers;
   #isComplete: boolean;
   #isPublishing = false;
   #closing: Promise<void> | undefined;
@@ -67,33 +50,33 @@ export class BgpSpeaker {
     this.localAs = localAs;
     this.identifier = identifier;
     this.#isComplete = options.routesComplete ?? false;
-    this.#transport = options.transport ?? tcpTransport();
     this.#events = new EventHub(() => clock.nowMs());
-    this.#refusals = new Allowance(clock);
-    this.#dynamic = new DynamicPeers(clock);
-    this.#listeners = new Listeners(this.#transport, {
-      onConnection: (socket, from) => this.#accepted(socket, from),
-      onRefused: (from, reason) => this.#refused(from, reason),
-      onFailed: (address, error) => this.#events.emit({ type: 'listener-failed', address, error }),
+    this.#peers = new Peers({
+      identity: this,
+      routes: this.#routes,
+      transport: options.transport ?? tcpTransport(),
+      clock,
+      random,
+      discoverPeer: options.discoverPeer,
+      isComplete: () => this.#isComplete,
+      emit: (event) => this.#events.emit(event),
     });
-    this.#unnumbered = new Unnumbered(options.discoverPeer, clock, random);
-    this.#host = this.#hostOf(clock, random);
     this.#signal = options.signal;
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   /** Every session, by name. */
   get sessions(): readonly Session[] {
-    return [...this.#sessions.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    return [...this.#peers.sessions].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
 
   session(name: string): Session | undefined {
-    return this.#sessions.get(name);
+    return this.#peers.get(name);
   }
 
   /** Where connections are taken, with the ports that the kernel chose. */
   get listening(): readonly { address: Address; port: number }[] {
-    return this.#listeners.all;
+    return this.#peers.listeners.all;
   }
 
   /** Number of routes announced. */
@@ -116,7 +99,7 @@ export class BgpSpeaker {
     this.#checkOpen();
     signal?.throwIfAborted();
     const address = readAddress('address', options.address) ?? Address.of(4, 0n);
-    const port = await this.#listeners.add(address, options.port, options.interface, signal);
+    const port = await this.#peers.listeners.add(address, options.port, options.interface, signal);
     this.#checkOpen();
     return port;
   }
@@ -127,18 +110,7 @@ export class BgpSpeaker {
    */
   addPeer(options: PeerOptions): Session {
     this.#checkOpen();
-    const resolved = resolvePeer(this, options);
-    const { name, address, interface: link, connection } = resolved;
-    if (this.#sessions.get(name)?.options.dynamic === false) {
-      throw new BgpOptionsError([{ field: 'name', text: `there is a peer "${name}" already; give this one another` }]);
-    }
-    const session = new Session(resolved, this.#host);
-    if (address) this.#listeners.admit(session, peersAt(address), connection);
-    else if (link !== undefined) this.#unnumbered.watch(link, session);
-    this.#endDynamic(resolved);
-    this.#add(session);
-    if (!resolved.disabled) session.start();
-    return session;
+    return this.#peers.add(options);
   }
 
   /**
@@ -147,17 +119,7 @@ export class BgpSpeaker {
    */
   async removePeer(session: Session, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#sessions.get(session.name) !== session) return;
-    if (session.options.dynamic) {
-      session.deconfigure();
-      await orAborted(session.gone(), signal);
-      return;
-    }
-    this.#listeners.dismiss(session);
-    this.#unnumbered.unwatch(session);
-    session.deconfigure();
-    this.#forget(session);
-    await orAborted(this.#gone(session), signal);
+    await orAborted(this.#peers.remove(session), signal);
   }
 
   /**
@@ -167,11 +129,7 @@ export class BgpSpeaker {
    */
   acceptPeers(prefix: string | Cidr, options: DynamicPeerOptions): void {
     this.#checkOpen();
-    const range = newRange(readPrefix('prefix', prefix), options, (name, address) =>
-      resolvePeer(this, { ...options, name, address }, true),
-    );
-    this.#listeners.admit(range.key, range.peers, range.template.connection);
-    this.#dynamic.set(range);
+    this.#peers.accept(readPrefix('prefix', prefix), options);
   }
 
   /**
@@ -183,11 +141,7 @@ export class BgpSpeaker {
     { interface: link, signal }: { interface?: string; signal?: AbortSignal } = {},
   ): Promise<void> {
     signal?.throwIfAborted();
-    const ended = this.#dynamic.delete(readPrefix('prefix', prefix), link);
-    if (!ended) return;
-    this.#listeners.dismiss(ended.range.key);
-    for (const session of ended.sessions) session.deconfigure();
-    await orAborted(Promise.all(ended.sessions.map((session) => session.gone())), signal);
+    await orAborted(this.#peers.reject(readPrefix('prefix', prefix), link), signal);
   }
 
   /**
@@ -223,7 +177,7 @@ export class BgpSpeaker {
   routesComplete(): void {
     this.#isComplete = true;
     this.#publish();
-    for (const session of this.#sessions.values()) session.pump();
+    for (const session of this.#peers.sessions) session.pump();
   }
 
   /** What happens from now on. Any number of readers; each has its own buffer. Ends when the speaker is closed. */
@@ -242,8 +196,8 @@ export class BgpSpeaker {
   }
 
   async #close({ mode = 'shutdown', ...drain }: CloseOptions): Promise<void> {
-    await this.#listeners.close();
-    const sessions = [...this.#sessions.values()];
+    await this.#peers.stopListening();
+    const sessions = [...this.#peers.sessions];
     let failure: { reason: unknown } | undefined;
     if (mode === 'drain') {
       const ends = await Promise.allSettled(sessions.map((session) => session.drain(drain)));
@@ -255,58 +209,14 @@ export class BgpSpeaker {
       else session.stop(drain.text === undefined ? {} : { text: drain.text });
       session.end();
     }
-    await Promise.all([...sessions, ...this.#leaving].map((session) => session.gone()));
-    this.#unnumbered.close();
-    this.#sessions.clear();
-    this.#dynamic.clear();
+    await this.#peers.allGone();
     this.#events.close();
     this.#signal?.removeEventListener('abort', this.#onAbort);
     if (failure) throw failure.reason;
   }
 
-  #hostOf(clock: Clock, random: Random): SessionHost {
-    return {
-      clock,
-      random,
-      transport: this.#transport,
-      turns: new Turns(clock),
-      routes: this.#routes,
-      arrivals: new Allowance(clock),
-      isComplete: () => this.#isComplete,
-      emit: (event) => this.#events.emit(event),
-      onIdle: (session) => this.#dynamicEnded(session),
-      onFound: (session, address) => this.#found(session, address),
-      discover: (interfaceName, signal) => this.#unnumbered.discover(interfaceName, signal),
-    };
-  }
-
   #checkOpen(): void {
     if (this.#closing) throw new BgpOptionsError([{ field: 'speaker', text: 'it is closed' }]);
-  }
-
-  #add(session: Session): void {
-    this.#sessions.set(session.name, session);
-    session.added();
-  }
-
-  /** A dynamic peer that somebody configures now, or whose name is wanted, gives way. */
-  #endDynamic({ name, address, interface: link }: ResolvedPeer): void {
-    for (const { session, ...peer } of this.#dynamic.sessions) {
-      const isSame = address !== undefined && peer.address.equals(address) && session.options.interface === link;
-      if (!isSame && session.name !== name) continue;
-      this.#leave(session, () => session.deconfigure());
-    }
-  }
-
-  #forget(session: Session): void {
-    this.#sessions.delete(session.name);
-    session.removed();
-  }
-
-  async #gone(session: Session): Promise<void> {
-    this.#leaving.add(session);
-    await session.gone();
-    this.#leaving.delete(session);
   }
 
   #publishSoon(): void {
@@ -319,61 +229,7 @@ export class BgpSpeaker {
     this.#isPublishing = false;
     if (!this.#routes.hasChanges) return;
     this.#routes.publish();
-    for (const session of this.#sessions.values()) if (session.isBehind) session.pump();
-  }
-
-  /** Nobody else on the link of an unnumbered peer may connect. */
-  #found(session: Session, address: Address): void {
-    if (this.#sessions.get(session.name) !== session) return;
-    this.#listeners.admit(session, peersAt(address), session.options.connection);
-  }
-
-  #accepted(socket: Socket, from: PeerEndpoint): void {
-    const sessions = [...this.#sessions.values()];
-    const configured = sessions.filter(({ options }) => !options.dynamic);
-    const now = this.#host.clock.monotonicMs();
-    const owner = ownerOf(from, configured, this.#dynamic.sessions, this.#dynamic.ranges, now);
-    if (this.#closing || owner.kind === 'refused') {
-      socket.destroy();
-      const reason = owner.kind === 'refused' ? owner.reason : 'not-admitted';
-      this.#refused(from, reason);
-    } else if (owner.kind === 'session') owner.session.accept(socket);
-    else {
-      owner.evict?.giveWay();
-      this.#acceptDynamic(owner.range, socket, from);
-    }
-  }
-
-  #refused({ address, port }: PeerEndpoint, reason: RefusalReason | 'too-many'): void {
-    const unreported = this.#refusals.take();
-    if (unreported !== undefined) this.#events.emit({ type: 'refused', address, port, reason, unreported });
-  }
-
-  #acceptDynamic(range: Range, socket: Socket, from: PeerEndpoint): void {
-    const { name } = resolvePeer(this, { ...range.options, address: from.address }, true);
-    const options = { ...range.options, name: this.#freeName(name), address: from.address };
-    const session = new Session(resolvePeer(this, options, true), this.#host);
-    this.#add(session);
-    session.start(this.#dynamic.came(session, range, this.#host.clock.monotonicMs()));
-    session.accept(socket);
-  }
-
-  /** Any name may have been given to a configured peer. */
-  #freeName(name: string): string {
-    let free = name;
-    for (let number = 2; this.#sessions.has(free); number++) free = `${name}#${number}`;
-    return free;
-  }
-
-  #dynamicEnded(session: Session): void {
-    this.#leave(session, () => session.stop());
-  }
-
-  #leave(session: Session, end: () => void): void {
-    if (!this.#dynamic.left(session)) return;
-    end();
-    this.#forget(session);
-    void this.#gone(session);
+    for (const session of this.#peers.sessions) if (session.isBehind) session.pump();
   }
 }
 
