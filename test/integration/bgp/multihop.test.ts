@@ -1,32 +1,27 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { BgpBed, bedUnavailable, type Cable, sessionOver4, sessionOver6 } from './bed.ts';
-import { type BgpPeer, established, type PeerKind, peerKinds } from './peers.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { sessionOver4, sessionOver6 } from './bed.ts';
+import { describeEveryRouter } from './every-router.ts';
+import { established, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
-
-const unavailable = bedUnavailable(...peerKinds);
-const suite = unavailable === undefined ? describe : describe.skip;
-if (unavailable !== undefined) console.warn(`multihop BGP is not tested: ${unavailable}`);
 
 /** OpenBGPD and Debian's ExaBGP know GTSM for neighbours on the link only. */
 const knowsHops = (kind: PeerKind) => kind === 'bird' || kind === 'frr' || kind === 'gobgp';
 /** Debian's ExaBGP sends 255, but asks for the least TTL on a socket that is connected already. */
 const speaksGtsm = (kind: PeerKind) => kind !== 'exabgp';
 
-suite('through a router', () => {
-  let bed: BgpBed;
+describeEveryRouter('through a router', { word: 'mul', subject: 'multihop BGP' }, (every) => {
+  const { of } = every;
   let us: SpeakerHost;
-  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
 
   beforeAll(async () => {
-    bed = new BgpBed('mul');
-    us = await SpeakerHost.start(bed);
+    us = await SpeakerHost.start(every.bed);
     await us.announce('192.0.2.1/32');
-    const router = bed.connect('router');
+    const router = every.bed.connect('router');
     await Promise.all(
       peerKinds.map(async (kind) => {
-        const cable = bed.connectBehind(router, kind);
+        const cable = every.bed.connectBehind(router, kind);
         const [plain, two, one, direct] = cable.lanes;
-        const peer = bed.peer(kind, cable, {
+        const peer = every.place(kind, cable, {
           sessions: [
             sessionOver4(plain, { multihop: 2 }),
             sessionOver6(plain, { multihop: 2 }),
@@ -35,7 +30,6 @@ suite('through a router', () => {
             sessionOver4(direct, { multihop: 5 }),
           ],
         });
-        peers.set(kind, { peer, cable });
         await us.addPeer4(plain, { multihop: 2 });
         await us.addPeer6(plain, { multihop: 2 });
         if (knowsHops(kind)) await us.addPeer4(two, { ttlSecurityHops: 2 });
@@ -47,16 +41,6 @@ suite('through a router', () => {
       }),
     );
   }, 60_000);
-
-  afterAll(async () => {
-    await bed?.close();
-  }, 60_000);
-
-  const of = (kind: PeerKind) => {
-    const found = peers.get(kind);
-    if (!found) throw new RangeError(kind);
-    return found;
-  };
 
   describe.each(peerKinds)('with %s', (kind) => {
     test('multihop over IPv4 and IPv6', async () => {

@@ -1,12 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import { eventually } from '../../eventually.ts';
-import { BgpBed, bedUnavailable, type Cable, sessionOver4 } from './bed.ts';
-import { type BgpPeer, established, type PeerKind, peerKinds } from './peers.ts';
+import { sessionOver4 } from './bed.ts';
+import { describeEveryRouter } from './every-router.ts';
+import { established, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
-
-const unavailable = bedUnavailable(...peerKinds);
-const suite = unavailable === undefined ? describe : describe.skip;
-if (unavailable !== undefined) console.warn(`BGP restarts are not tested: ${unavailable}`);
 
 const stays = '192.0.2.1/32';
 const goes = '192.0.2.2/32';
@@ -22,25 +19,22 @@ const lastWord: Readonly<Record<PeerKind, string>> = {
 };
 const gracefulRestart = { restartTimeSeconds: 30, forwarding: true, notification: false };
 
-suite('failures and restarts', () => {
-  let bed: BgpBed;
+describeEveryRouter('failures and restarts', { word: 'res', subject: 'BGP restarts' }, (every) => {
+  const { of } = every;
   let us: SpeakerHost;
   let announced: readonly string[] = [stays, goes];
-  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
 
   beforeAll(async () => {
-    bed = new BgpBed('res');
     await Promise.all(
       peerKinds.map(async (kind) => {
-        const cable = bed.connect(kind);
+        const cable = every.bed.connect(kind);
         const [graceful, , plain] = cable.lanes;
-        const peer = bed.peer(kind, cable, {
+        const peer = every.place(kind, cable, {
           sessions: [
             sessionOver4(graceful, { gracefulRestart: { restartTimeSeconds: 30 } }),
             sessionOver4(plain, { families: ['ipv4-unicast'], holdTimeSeconds: 3 }),
           ],
         });
-        peers.set(kind, { peer, cable });
         await peer.start();
       }),
     );
@@ -50,13 +44,9 @@ suite('failures and restarts', () => {
     await allUp();
   }, 60_000);
 
-  afterAll(async () => {
-    await bed?.close();
-  }, 60_000);
-
   async function start(restarted: boolean): Promise<SpeakerHost> {
-    const host = await SpeakerHost.start(bed, { routesComplete: false });
-    for (const { cable } of peers.values()) {
+    const host = await SpeakerHost.start(every.bed, { routesComplete: false });
+    for (const { cable } of every.routers.values()) {
       const [graceful, , plain] = cable.lanes;
       await host.addPeer4(graceful, { gracefulRestart: { ...gracefulRestart, restarted } });
       await host.addPeer4(plain, { families: ['ipv4-unicast'], holdTimeSeconds: 3 });
@@ -65,19 +55,13 @@ suite('failures and restarts', () => {
   }
 
   async function allUp(): Promise<void> {
-    for (const { peer, cable } of peers.values()) {
+    for (const { peer, cable } of every.routers.values()) {
       for (const lane of [cable.lanes[0], cable.lanes[2]]) {
         await established(peer, lane.ours4);
         await us.established(lane.theirs4);
       }
     }
   }
-
-  const of = (kind: PeerKind) => {
-    const found = peers.get(kind);
-    if (!found) throw new RangeError(kind);
-    return found;
-  };
 
   /** What it has over a lane: "prefix" or "prefix stale". */
   const over = async (kind: PeerKind, lane: 0 | 2) => {
@@ -141,8 +125,8 @@ suite('failures and restarts', () => {
   test('a peer that falls silent is noticed within its hold time and a second', async () => {
     const from = us.events.length;
     const begun = Date.now();
-    for (const { peer } of peers.values()) peer.signal('SIGSTOP');
-    for (const { cable } of peers.values()) {
+    for (const { peer } of every.routers.values()) peer.signal('SIGSTOP');
+    for (const { cable } of every.routers.values()) {
       const name = cable.lanes[2].theirs4;
       const { reason, atMs } = await us.event('down', (event) => event.peer === name, { from });
       expect([name, reason]).toEqual([
@@ -152,13 +136,13 @@ suite('failures and restarts', () => {
       // The last keepalive may be as young as the stop.
       expect(atMs - begun).toBeLessThan(4000);
     }
-    for (const { peer } of peers.values()) peer.signal('SIGCONT');
+    for (const { peer } of every.routers.values()) peer.signal('SIGCONT');
     await allUp();
   }, 60_000);
 
   test('they notice when we fall silent, and we come back', async () => {
     us.signal('SIGSTOP');
-    for (const [kind, { peer, cable }] of peers) {
+    for (const [kind, { peer, cable }] of every.routers) {
       const name = cable.lanes[2].ours4;
       await eventually(
         `${kind} misses us`,

@@ -1,12 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '../../eventually.ts';
-import { BgpBed, bedUnavailable, type Cable, ourAs, sessionOver4 } from './bed.ts';
-import { type BgpPeer, established, hasRoutes, type PeerKind, peerKinds } from './peers.ts';
+import { ourAs, sessionOver4 } from './bed.ts';
+import { describeEveryRouter } from './every-router.ts';
+import { established, hasRoutes, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
-
-const unavailable = bedUnavailable(...peerKinds);
-const suite = unavailable === undefined ? describe : describe.skip;
-if (unavailable !== undefined) console.warn(`BGP routes are not tested: ${unavailable}`);
 
 const plain4 = '192.0.2.1/32';
 const plain6 = '2001:db8::1/128';
@@ -17,40 +14,27 @@ const asksForRefresh = (kind: PeerKind) => kind !== 'gobgp';
 /** ExaBGP does not send BoRR and EoRR upon its own request, GoBGP does not speak RFC 7313. */
 const speaksEnhancedRefresh = (kind: PeerKind) => kind === 'bird' || kind === 'frr' || kind === 'openbgpd';
 
-suite('routes as the peers see them', () => {
-  let bed: BgpBed;
+describeEveryRouter('routes as the peers see them', { word: 'rou', subject: 'BGP routes' }, (every) => {
+  const { of } = every;
   let us: SpeakerHost;
-  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
 
   beforeAll(async () => {
-    bed = new BgpBed('rou');
-    us = await SpeakerHost.start(bed);
+    us = await SpeakerHost.start(every.bed);
     await us.announce([plain4, plain6]);
     await Promise.all(
       peerKinds.map(async (kind) => {
-        const cable = bed.connect(kind);
+        const cable = every.bed.connect(kind);
         const [dual] = cable.lanes;
-        const peer = bed.peer(kind, cable, {
+        const peer = every.place(kind, cable, {
           announces: ['203.0.113.9/32', '2001:db8:9::9/128'],
           sessions: [sessionOver4(dual, { gracefulShutdown: true })],
         });
-        peers.set(kind, { peer, cable });
         await us.addPeer4(dual);
         await peer.start();
       }),
     );
-    for (const { peer, cable } of peers.values()) await established(peer, cable.ours4);
+    for (const { peer, cable } of every.routers.values()) await established(peer, cable.ours4);
   }, 60_000);
-
-  afterAll(async () => {
-    await bed?.close();
-  }, 60_000);
-
-  const of = (kind: PeerKind) => {
-    const found = peers.get(kind);
-    if (!found) throw new RangeError(kind);
-    return found;
-  };
 
   beforeEach(() => us.ask({ do: 'replace-all', routes: [plain4, plain6].map((prefix) => [prefix, {}] as const) }));
 
@@ -199,7 +183,7 @@ suite('routes as the peers see them', () => {
     const four = Array.from({ length: 8000 }, (_, n) => `198.18.${n >> 8}.${n & 255}/32`);
     const six = Array.from({ length: 2000 }, (_, n) => `2001:db8:18::${n.toString(16)}/128`);
     const count = async (wanted4: number, wanted6: number) => {
-      for (const { peer } of peers.values()) {
+      for (const { peer } of every.routers.values()) {
         const what = `${peer.kind} counts ${wanted4} and ${wanted6}`;
         await eventually(
           what,
@@ -223,7 +207,8 @@ suite('routes as the peers see them', () => {
     await count(1, 1);
     const ends = us.events.flatMap((event) => (event.type === 'down' ? [`${event.peer}: ${event.text}`] : []));
     expect(ends).toEqual([]);
-    for (const { cable } of peers.values()) expect((await us.session(cable.theirs4)).counters.prefixesOut).toBe(2);
+    for (const { cable } of every.routers.values())
+      expect((await us.session(cable.theirs4)).counters.prefixesOut).toBe(2);
   }, 120_000);
 
   test('a drain says that the routes will go, withdraws them, and ends with a text', async () => {
@@ -235,7 +220,7 @@ suite('routes as the peers see them', () => {
       exabgp: /can not decode update message of type .*3/,
       gobgp: /received notification.*Code=6.*Subcode=2/i,
     };
-    for (const [kind, { peer, cable }] of peers) {
+    for (const [kind, { peer, cable }] of every.routers) {
       const from = us.events.length;
       const drained = us.ask({
         do: 'drain',

@@ -1,33 +1,28 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '../../eventually.ts';
-import { BgpBed, bedUnavailable, type Cable, ourAs, sessionOver4, sessionOver6 } from './bed.ts';
-import { type BgpPeer, established, hasRoutes, type PeerKind, peerKinds } from './peers.ts';
+import { ourAs, sessionOver4, sessionOver6 } from './bed.ts';
+import { describeEveryRouter } from './every-router.ts';
+import { established, hasRoutes, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
-
-const unavailable = bedUnavailable(...peerKinds);
-const suite = unavailable === undefined ? describe : describe.skip;
-if (unavailable !== undefined) console.warn(`BGP sessions are not tested: ${unavailable}`);
 
 const key = 'a,key;with:signs$';
 /** GTSM wants 255; ExaBGP takes it, but asks for the least TTL on a socket that is connected already. */
 const speaksGtsm = (kind: PeerKind) => kind !== 'exabgp';
 
-suite('a session comes up', () => {
-  let bed: BgpBed;
+describeEveryRouter('a session comes up', { word: 'ses', subject: 'BGP sessions' }, (every) => {
+  const { of } = every;
   let us: SpeakerHost;
-  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
 
   beforeAll(async () => {
-    bed = new BgpBed('ses');
-    us = await SpeakerHost.start(bed);
+    us = await SpeakerHost.start(every.bed);
     await us.announce(['192.0.2.1/32', '2001:db8::1/128']);
     await Promise.all(peerKinds.map(startPeer));
   }, 60_000);
 
   async function startPeer(kind: PeerKind): Promise<void> {
-    const cable = bed.connect(kind);
+    const cable = every.bed.connect(kind);
     const [dual, six, right, wrong, gtsm, passive] = cable.lanes;
-    const peer = bed.peer(kind, cable, {
+    const peer = every.place(kind, cable, {
       sessions: [
         sessionOver4(dual),
         sessionOver6(six),
@@ -38,7 +33,6 @@ suite('a session comes up', () => {
         sessionOver4(passive, { passive: true }),
       ],
     });
-    peers.set(kind, { peer, cable });
     await us.addPeer4(dual);
     await us.addPeer6(six);
     await us.addPeer4(right, { password: key });
@@ -48,16 +42,6 @@ suite('a session comes up', () => {
     await us.addPeer4(passive);
     await peer.start();
   }
-
-  afterAll(async () => {
-    await bed?.close();
-  }, 60_000);
-
-  const of = (kind: PeerKind) => {
-    const found = peers.get(kind);
-    if (!found) throw new RangeError(kind);
-    return found;
-  };
 
   describe.each(peerKinds)('with %s', (kind) => {
     test('over IPv4 for both families', async () => {

@@ -1,39 +1,34 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '../../eventually.ts';
-import { BgpBed, bedUnavailable, type Cable, ourAs, peerAs, sessionOver4, sessionOver6 } from './bed.ts';
+import { ourAs, peerAs, sessionOver4, sessionOver6 } from './bed.ts';
 import { ask, Daemon, isInstalled } from './daemon.ts';
-import { type BgpPeer, established, type PeerKind, peerKinds } from './peers.ts';
+import { describeEveryRouter } from './every-router.ts';
+import { established, type PeerKind, peerKinds } from './peers.ts';
 import { SpeakerHost } from './speaker-host.ts';
-
-const unavailable = bedUnavailable(...peerKinds);
-const suite = unavailable === undefined ? describe : describe.skip;
-if (unavailable !== undefined) console.warn(`variants of BGP sessions are not tested: ${unavailable}`);
 
 const both = ['ipv4-unicast', 'ipv6-unicast'] as const;
 /** OpenBGPD 7.7 has no RFC 8950; Debian's GoBGP takes it only on sessions with an interface; ExaBGP only sends it. */
 const takesExtendedNextHop = (kind: PeerKind) => kind === 'bird' || kind === 'frr';
 
-suite('sessions of other kinds', () => {
-  let bed: BgpBed;
+describeEveryRouter('sessions of other kinds', { word: 'var', subject: 'variants of BGP sessions' }, (every) => {
+  const { of } = every;
   let us: SpeakerHost;
   let capture: Daemon;
-  const peers = new Map<PeerKind, { peer: BgpPeer; cable: Cable }>();
 
   beforeAll(async () => {
-    bed = new BgpBed('var');
-    const file = `${bed.directory}/ours.pcap`;
+    const file = `${every.bed.directory}/ours.pcap`;
     capture = new Daemon(
-      bed.us,
+      every.bed.us,
       ['tcpdump', '-U', '-i', 'any', '-w', file, 'tcp port 179'],
-      `${bed.directory}/tcpdump`,
+      `${every.bed.directory}/tcpdump`,
     );
-    bed.onClose(() => capture.stop());
+    every.bed.onClose(() => capture.stop());
     await eventually(
       'tcpdump listens',
       () => capture.log(),
       (text) => text.includes('listening on'),
     );
-    us = await SpeakerHost.start(bed, { localAs: 4_200_000_000 });
+    us = await SpeakerHost.start(every.bed, { localAs: 4_200_000_000 });
     const communities = ['65000:1', '4200000000:1:2', 'rt:65000:7'];
     await us.announce('192.0.2.1/32', { localPreference: 300, multiExitDiscriminator: 9, communities });
     await us.announce('2001:db8::1/128', { communities });
@@ -41,10 +36,10 @@ suite('sessions of other kinds', () => {
   }, 60_000);
 
   async function startPeer(kind: PeerKind): Promise<void> {
-    const cable = bed.connect(kind);
+    const cable = every.bed.connect(kind);
     const [dynamic, internal, over6, wrong, fourByte] = cable.lanes;
     const extends6 = takesExtendedNextHop(kind);
-    const peer = bed.peer(kind, cable, {
+    const peer = every.place(kind, cable, {
       sessions: [
         sessionOver4(dynamic, { remoteAs: 4_200_000_000 }),
         sessionOver4(internal, { remoteAs: peerAs }),
@@ -53,7 +48,6 @@ suite('sessions of other kinds', () => {
         sessionOver4(fourByte, { remoteAs: ourAs, gracefulRestart: { restartTimeSeconds: 20 } }),
       ],
     });
-    peers.set(kind, { peer, cable });
     const quick = { holdTimeSeconds: 9, maximumIdleHoldSeconds: 2 };
     await us.ask({
       do: 'accept-peers',
@@ -72,16 +66,6 @@ suite('sessions of other kinds', () => {
     await us.addPeer4(fourByte, { localAs: { asNumber: ourAs }, gracefulRestart });
     await peer.start();
   }
-
-  afterAll(async () => {
-    await bed?.close();
-  }, 60_000);
-
-  const of = (kind: PeerKind) => {
-    const found = peers.get(kind);
-    if (!found) throw new RangeError(kind);
-    return found;
-  };
 
   /** The route that came from one of our addresses. */
   const from = (kind: PeerKind, family: (typeof both)[number], hop: string) => {
@@ -158,10 +142,10 @@ suite('sessions of other kinds', () => {
     const { peer, cable } = of('bird');
     const [, internal] = cable.lanes;
     const begin = us.events.length;
-    bed.cut(cable, true);
+    every.bed.cut(cable, true);
     const { reason } = await us.event('down', (event) => event.peer === internal.theirs4, { from: begin });
     expect(reason).toMatchObject({ kind: 'notification-sent', notification: { code: 4 } });
-    bed.cut(cable, false);
+    every.bed.cut(cable, false);
     await established(peer, internal.ours4, 30_000);
     await us.established(internal.theirs4);
   }, 60_000);
@@ -170,13 +154,13 @@ suite('sessions of other kinds', () => {
     'tshark and tcpdump decode all that we sent',
     async () => {
       await capture.stop('SIGINT');
-      const ours = [...peers.values()].flatMap(({ cable }) =>
+      const ours = [...every.routers.values()].flatMap(({ cable }) =>
         cable.lanes.flatMap(({ ours4, ours6 }) => [ours4, ours6]),
       );
       const mine = ours.map((one) => (one.includes(':') ? `ipv6.src == ${one}` : `ip.src == ${one}`)).join(' || ');
-      const file = `${bed.directory}/ours.pcap`;
+      const file = `${every.bed.directory}/ours.pcap`;
       const decode = (filter: string, ...fields: string[]) =>
-        ask(bed.us, [
+        ask(every.bed.us, [
           'tshark',
           '-n',
           '-r',
@@ -195,7 +179,7 @@ suite('sessions of other kinds', () => {
       ).toEqual([]);
       const types = new Set((await decode('bgp', 'bgp.type')).split(/[\n,]/));
       expect([...types].filter((one) => one !== '').sort()).toEqual(['1', '2', '3', '4']);
-      const text = await ask(bed.us, ['tcpdump', '-n', '-v', '-r', file]);
+      const text = await ask(every.bed.us, ['tcpdump', '-n', '-v', '-r', file]);
       expect(text).not.toMatch(/\[\|bgp\]|malformed|\binvalid\b|bad length/i);
     },
     60_000,
