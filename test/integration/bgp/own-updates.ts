@@ -113,6 +113,8 @@ export function ownUpdates(): OwnMessage[] {
       nlri_prefix: addressesOf(four),
       prefix_length: list(four.map(({ prefixLength }) => prefixLength)),
       [`${path}.type_code`]: '1,2,3,4,5,8,16,32',
+      [`${path}.flags.optional`]: '0,0,0,1,0,1,1,1',
+      [`${path}.flags.transitive`]: '1,1,1,0,1,1,1,1',
     })),
     ...group(
       'IPv6 with every attribute and length',
@@ -122,6 +124,8 @@ export function ownUpdates(): OwnMessage[] {
         ...hops,
         mp_reach_nlri_ipv6_prefix: addressesOf(six),
         [`${path}.type_code`]: '14,1,2,4,5,8,16,32',
+        [`${path}.flags.optional`]: '1,0,0,1,0,1,1,1',
+        [`${path}.flags.transitive`]: '0,1,1,0,1,1,1,1',
       }),
     ),
     ...group(
@@ -137,7 +141,11 @@ export function ownUpdates(): OwnMessage[] {
       mp_reach_nlri_ipv4_prefix: addressesOf(four),
     })),
     ...group('IPv4 withdrawn', packed('withdraw', four), () => ({ withdrawn_prefix: addressesOf(four) })),
-    ...group('IPv6 withdrawn', packed('withdraw', six), () => ({ mp_unreach_nlri_ipv6_prefix: addressesOf(six) })),
+    ...group('IPv6 withdrawn', packed('withdraw', six), () => ({
+      mp_unreach_nlri_ipv6_prefix: addressesOf(six),
+      [`${path}.flags.optional`]: '1',
+      [`${path}.flags.transitive`]: '0',
+    })),
     ...group('attributes of more than 255 bytes', packed(many, hosts(1)), () => ({
       [`${path}.flags.extended_length`]: '0,1,0,1,1,1',
       [`${path}.as_path_segment.length`]: '255,255,90',
@@ -188,6 +196,8 @@ export function oldUpdates(): OwnMessage[] {
         [`${path}.as_path_segment.as2`]: '65001,23456,2',
         [`${path}.as_path_segment.as4`]: '65001,4200000001,2',
         [`${path}.type_code`]: '1,2,3,17',
+        [`${path}.flags.optional`]: '0,0,0,1',
+        [`${path}.flags.transitive`]: '1,1,1,1',
       }),
       asBytes: 2,
     },
