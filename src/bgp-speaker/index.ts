@@ -69,6 +69,7 @@ export {
 } from './session/peer-machine.ts';
 export { resolveSessionOptions, type SessionOptions } from './session/session-options.ts';
 export type { MessageCounts, SessionCounters } from './speaker/counters.ts';
+export type { DrainOptions, StopOptions } from './speaker/drain.ts';
 export type { EventsOptions, SpeakerEvent } from './speaker/events.ts';
 export type {
   DynamicPeerOptions,
@@ -78,7 +79,7 @@ export type {
   SpeakerOptions,
 } from './speaker/options.ts';
 export type { ExportPolicy, PeerView } from './speaker/outbound-policy.ts';
-export type { DrainOptions, ResetOptions, Session, StopOptions } from './speaker/session.ts';
+export type { ResetOptions, Session } from './speaker/session.ts';
 export { type BgpSpeaker, type CloseOptions, createSpeaker } from './speaker/speaker.ts';
 export {
   type DiscoveryCounters,

@@ -5,25 +5,25 @@ import { BgpOptionsError, type Notification } from '../errors.ts';
 import { type AddressFamily, cease, errorCode, messageType } from '../message/assigned-numbers.ts';
 import { ceaseWithText, hardReset } from '../message/notification.ts';
 import { encodeRouteRefresh, type RouteRefresh } from '../message/route-refresh.ts';
-import { RouteReader, type UnsendableRoutes } from '../rib/route-reader.ts';
+import type { UnsendableRoutes } from '../rib/route-reader.ts';
 import type { Routes } from '../rib/routes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
 import type { DownReason, RfcState } from '../session/peer-machine.ts';
 import type { Transport } from '../transport/transport.ts';
 import { Allowance } from './allowance.ts';
+import { Announcer } from './announcer.ts';
 import { Conditions } from './conditions.ts';
 import type { Connection } from './connection.ts';
 import { newCounters, type SessionCounters } from './counters.ts';
 import { describeDown } from './down-text.ts';
+import { type DrainOptions, drain, type StopOptions } from './drain.ts';
 import type { EventDetail } from './events.ts';
 import type { ResolvedPeer } from './options.ts';
 import { outboundPeer } from './outbound-peer.ts';
-import { OutboundPolicy } from './outbound-policy.ts';
 import { PeerDriver } from './peer-driver.ts';
 import { PeerSearch } from './peer-search.ts';
 import { ReceivedUpdates } from './received-updates.ts';
 import { RestartBit } from './restart-bit.ts';
-import { RouteSender } from './route-sender.ts';
 import { SessionReports } from './session-reports.ts';
 import type { Turns } from './turns.ts';
 
@@ -46,11 +46,6 @@ export interface SessionHost {
   onFound(session: Session, address: Address): void;
 }
 
-export interface StopOptions {
-  /** For the operator on the other side (RFC 9003); default: `shutdownText` of the peer's options. */
-  text?: string;
-}
-
 export interface ResetOptions {
   /** For the operator on the other side (RFC 9003); default none. */
   text?: string;
@@ -58,25 +53,12 @@ export interface ResetOptions {
   hardReset?: boolean;
 }
 
-export interface DrainOptions extends StopOptions {
-  /** `graceful-shutdown`: first say that the routes will go (RFC 8326), then withdraw. Default. `withdraw`: at once. */
-  mode?: 'graceful-shutdown' | 'withdraw';
-  /** Between both, for the peer to find other ways, ms; default 5000. */
-  waitMs?: number;
-  /** Aborting ends the session at once. */
-  signal?: AbortSignal;
-}
-
-/** An established session, and what is being sent on it. */
+/** An established session, and who sends on it. */
 interface Established {
   readonly connection: Connection;
   readonly negotiated: Negotiated;
-  readonly policy: OutboundPolicy;
-  readonly sender: RouteSender;
+  readonly announcer: Announcer;
 }
-
-/** After the withdrawals of a drain, the peer has this long to take them, ms. */
-const withdrawalMs = 1_000;
 
 /** One peer of a speaker. It lives until it is removed, through any number of connections. */
 export class Session {
@@ -95,7 +77,6 @@ export class Session {
   /** For an unnumbered peer that we do not dial. */
   readonly #search: PeerSearch | undefined;
   #established: Established | undefined;
-  #isPumping = false;
   #wasConnected = false;
   #failures = 0;
   #isOver = false;
@@ -165,14 +146,13 @@ export class Session {
   /** A copy. */
   get counters(): SessionCounters {
     const { messagesIn, messagesOut } = this.#counters;
-    const prefixesOut = this.#established?.sender.reader.prefixes ?? 0;
+    const prefixesOut = this.#established?.announcer.prefixes ?? 0;
     return { ...this.#counters, messagesIn: { ...messagesIn }, messagesOut: { ...messagesOut }, prefixesOut };
   }
 
   /** True when the peer was sent every route, with End-of-RIB where the routes are complete. */
   get isInStep(): boolean {
-    const established = this.#established;
-    return established !== undefined && !established.sender.reader.isBehind && established.connection.unsentBytes === 0;
+    return this.#established?.announcer.isBehind === false && this.#established.connection.unsentBytes === 0;
   }
 
   /** Failures in a row, by which it is damped. */
@@ -231,9 +211,7 @@ export class Session {
 
   /** Judges and sends every route again: after the export policy has changed its mind. */
   resend(): void {
-    const { reader } = this.#established?.sender ?? {};
-    for (const family of reader?.families ?? []) reader?.resend(family);
-    this.pump();
+    this.#established?.announcer.resend();
   }
 
   /** Asks the peer for its routes again (RFC 2918); they are counted and dropped as ever. False when it cannot. */
@@ -266,7 +244,17 @@ export class Session {
    * @throws the signal's reason; the session has ended all the same
    */
   drain(options: DrainOptions = {}): Promise<void> {
-    this.#drain ??= this.#drainNow(options).finally(() => {
+    this.#drain ??= drain(
+      {
+        isEstablished: () => this.#established !== undefined,
+        isInStep: () => this.isInStep,
+        resend: (mode) => this.#established?.announcer.resend(mode),
+        stop: () => this.stop(options),
+        onStep: (step) => this.#host.emit({ type: 'drain', peer: this.name, step }),
+        conditions: this.#conditions,
+      },
+      options,
+    ).finally(() => {
       this.#drain = undefined;
     });
     return this.#drain;
@@ -301,78 +289,12 @@ export class Session {
 
   /** True when there may be something to send. */
   get isBehind(): boolean {
-    return this.#established?.sender.reader.isBehind ?? false;
+    return this.#established?.announcer.isBehind ?? false;
   }
 
   /** Sends what the peer takes, in slices of a turn. */
   pump(): void {
-    // An export policy may announce routes, which are for the next slice.
-    if (!this.#established || this.#isPumping) return;
-    this.#isPumping = true;
-    this.#host.turns.run((isOver) => {
-      this.#isPumping = this.#pumpSlice(isOver);
-      this.#conditions.look();
-      return this.#isPumping;
-    });
-  }
-
-  /** @returns whether there is more that the peer would take now */
-  #pumpSlice(isOver: () => boolean): boolean {
-    const established = this.#established;
-    if (!established) return false;
-    const { connection, sender } = established;
-    let more = false;
-    connection.together(() => {
-      while (connection.hasRoom) {
-        const message = sender.next(isOver);
-        if (!message) return;
-        if (message === 'later') {
-          more = true;
-          return;
-        }
-        this.#driver.send(connection, message.type, message.bytes);
-        if (message.endOfRib) this.#endOfRibSent(message.endOfRib, sender);
-        if (isOver()) {
-          more = true;
-          return;
-        }
-      }
-    });
-    return more;
-  }
-
-  #endOfRibSent(family: AddressFamily, sender: RouteSender): void {
-    if (sender.isEndOfRibSent) this.#restartBit.routesSent();
-    this.#host.emit({ type: 'end-of-rib', peer: this.name, family, direction: 'out' });
-  }
-
-  async #drainNow({ mode = 'graceful-shutdown', waitMs = 5_000, text, signal }: DrainOptions): Promise<void> {
-    const { emit } = this.#host;
-    const stop = () => {
-      this.stop(text === undefined ? {} : { text });
-      emit({ type: 'drain', peer: this.name, step: 'ended' });
-    };
-    try {
-      signal?.throwIfAborted();
-      if (mode === 'graceful-shutdown' && this.#established) {
-        this.#resendAs('graceful-shutdown');
-        emit({ type: 'drain', peer: this.name, step: 'graceful-shutdown' });
-        // A session that ends meanwhile has nothing to wait for.
-        await this.#conditions.within(waitMs, () => !this.#established, signal);
-      }
-      if (this.#established) {
-        this.#resendAs('withdraw');
-        emit({ type: 'drain', peer: this.name, step: 'withdrawn' });
-        await this.#conditions.within(withdrawalMs, () => this.isInStep || !this.#established, signal);
-      }
-    } finally {
-      stop();
-    }
-  }
-
-  #resendAs(mode: OutboundPolicy['mode']): void {
-    if (this.#established) this.#established.policy.mode = mode;
-    this.resend();
+    this.#established?.announcer.pump();
   }
 
   #stop(notification: Notification): void {
@@ -411,17 +333,20 @@ export class Session {
   }
 
   #up(connection: Connection, negotiated: Negotiated): void {
-    const { routes, emit, isComplete } = this.#host;
-    const policy = new OutboundPolicy(outboundPeer(this.options, this.address, connection.localAddress, negotiated));
-    const reader = new RouteReader({
+    const { routes, turns, emit, isComplete } = this.#host;
+    const announcer = new Announcer({
+      connection,
+      negotiated,
+      peer: outboundPeer(this.options, this.address, connection.localAddress, negotiated),
       routes,
-      families: negotiated.families,
-      context: negotiated,
-      policy,
-      onUnsendable: (routes) => this.#unsendable(routes),
+      turns,
+      isComplete,
+      send: ({ type, bytes }) => this.#driver.send(connection, type, bytes),
+      onEndOfRib: (family, all) => this.#endOfRibSent(family, all),
+      onUnsendable: (unsendable) => this.#unsendable(unsendable),
+      onSlice: () => this.#conditions.look(),
     });
-    const sender = new RouteSender({ reader, enhancedRefresh: negotiated.enhancedRouteRefresh, isComplete });
-    this.#established = { connection, negotiated, policy, sender };
+    this.#established = { connection, negotiated, announcer };
     this.#received.begin();
     this.#counters.established += 1;
     this.#counters.establishedSinceMs = this.#host.clock.nowMs();
@@ -431,7 +356,7 @@ export class Session {
   }
 
   #down(reason: DownReason, detail: string): void {
-    this.#established?.sender.reader.close();
+    this.#established?.announcer.close();
     this.#established = undefined;
     this.#counters.flaps += 1;
     this.#counters.establishedSinceMs = undefined;
@@ -456,6 +381,11 @@ export class Session {
     return text;
   }
 
+  #endOfRibSent(family: AddressFamily, all: boolean): void {
+    if (all) this.#restartBit.routesSent();
+    this.#host.emit({ type: 'end-of-rib', peer: this.name, family, direction: 'out' });
+  }
+
   #unsendable({ error, ...routes }: UnsendableRoutes): void {
     const unreported = this.#unsendableReports.take();
     if (unreported === undefined) return;
@@ -467,8 +397,7 @@ export class Session {
     if (this.#refreshReports.take() !== undefined) {
       this.#host.emit({ type: 'refresh-requested', peer: this.name, family });
     }
-    this.#established.sender.refresh(family);
-    this.pump();
+    this.#established.announcer.refresh(family);
   }
 
   #settled(): void {

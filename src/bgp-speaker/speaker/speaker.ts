@@ -5,6 +5,7 @@ import type { RouteAttributes } from '../message/path-attributes.ts';
 import { Routes } from '../rib/routes.ts';
 import { resolveSessionOptions } from '../session/session-options.ts';
 import { tcpTransport } from '../transport/tcp-transport.ts';
+import type { DrainOptions } from './drain.ts';
 import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
 import {
   type DynamicPeerOptions,
@@ -15,7 +16,7 @@ import {
   type SpeakerOptions,
 } from './options.ts';
 import { Peers } from './peers.ts';
-import type { DrainOptions, Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** How a speaker ends. */
 export interface CloseOptions extends Pick<DrainOptions, 'waitMs' | 'text' | 'signal'> {
