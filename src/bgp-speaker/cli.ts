@@ -19,7 +19,8 @@ async function main(args: readonly string[]): Promise<number> {
     const { stdout } = process;
     // A reader that went away (`| head`) is a normal end.
     stdout.on('error', () => wish.dispatchEvent(new Event('SIGINT')));
-    const terminal = stdout.isTTY ? { columns: () => stdout.columns || 80 } : undefined;
+    const size = { columns: () => stdout.columns || 80, rows: () => stdout.rows || 24 };
+    const terminal = stdout.isTTY ? size : undefined;
     await announce({
       line,
       write: (text) => void stdout.write(text),

@@ -2,15 +2,20 @@ import { BgpOptionsError } from '../errors.ts';
 import type { BgpSpeaker, CloseOptions } from '../speaker/speaker.ts';
 import { createSpeaker } from '../speaker/speaker.ts';
 import { type CommandLine, readText } from './arguments.ts';
-import { eventJson, eventLine, sessionTable } from './print.ts';
+import { eventJson, eventLine, screenLines, sessionTable } from './print.ts';
 import { type Route, readRoutes } from './routes-file.ts';
+
+export interface Terminal {
+  columns(): number;
+  rows(): number;
+}
 
 /** What the program has of the world. */
 export interface Surroundings {
   line: CommandLine;
   write(text: string): void;
   /** Where a table can be kept up to date; undefined for files and pipes. */
-  terminal: { columns(): number } | undefined;
+  terminal: Terminal | undefined;
   /** Tells "SIGTERM" (drain), "SIGINT" (end) and "SIGHUP" (read the routes again) as events. */
   wish: EventTarget;
 }
@@ -100,20 +105,16 @@ async function printEvents(speaker: BgpSpeaker, json: boolean, write: (text: str
 }
 
 /** The sessions as a table that is written over itself, and below it the last events. */
-async function keepTable(
-  speaker: BgpSpeaker,
-  terminal: { columns(): number },
-  write: (text: string) => void,
-): Promise<void> {
+async function keepTable(speaker: BgpSpeaker, terminal: Terminal, write: (text: string) => void): Promise<void> {
   const lately: string[] = [];
   let height = 0;
+  let sessions = speaker.sessions;
   const draw = () => {
-    const width = terminal.columns();
-    const lines = [
-      ...sessionTable(speaker.sessions, Date.now(), width),
-      '',
-      ...lately.map((one) => one.slice(0, width)),
-    ];
+    // A speaker that has closed has none; how its peers were left is what one wants to see.
+    const { sessions: now } = speaker;
+    sessions = now.length > 0 ? now : sessions.filter(({ options }) => !options.dynamic);
+    const size = { columns: terminal.columns(), rows: terminal.rows() };
+    const lines = screenLines(sessionTable(sessions, Date.now(), size.columns), lately, size);
     const up = height > 0 ? `\u001b[${height}A\r` : '';
     write(`${up}${lines.map((one) => `\u001b[2K${one}\n`).join('')}\u001b[J`);
     height = lines.length;

@@ -29,6 +29,24 @@ export function sessionTable(sessions: readonly Session[], nowMs: number, width:
   return [line(columns), ...rows.map(line)];
 }
 
+/**
+ * What a terminal of this size shows: the table, an empty line, the last events; never a line more than fit, for the
+ * cursor cannot go back above the top. Where there are too many, the latest three events stay and sessions are left out.
+ */
+export function screenLines(
+  table: readonly string[],
+  lately: readonly string[],
+  { columns, rows }: { columns: number; rows: number },
+): string[] {
+  // The cursor is below the last line.
+  const room = Math.max(1, rows - 1);
+  const events = lately.slice(-Math.max(3, room - table.length - 1)).map((one) => one.slice(0, columns));
+  const most = room - 1 - events.length;
+  const hidden = table.length - most;
+  const shown = hidden <= 0 ? table : [...table.slice(0, Math.max(0, most - 1)), `and ${hidden + 1} more`];
+  return [...shown, '', ...events].slice(0, room);
+}
+
 /** "12 s", "3 min", "5 h", "2 d" */
 export function duration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
