@@ -2,7 +2,8 @@
  * The package as others get it: packed, installed into a new project outside the checkout without a network, and there
  * the README of each library pasted as it stands (addresses replaced), as JavaScript, as TypeScript, and type-checked.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -15,7 +16,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { type BgpSpeaker, createSpeaker, type Session } from '../../src/bgp-speaker/index.ts';
+import { eventually } from '../eventually.ts';
 import { output, programsMissing, type RealServer, standalone, tearDown } from '../ovsdb-client/real-server.ts';
 import { Namespace, whyNoNamespaces } from './raw-socket/namespace.ts';
 
@@ -217,6 +220,81 @@ const hasReadme = existsSync(join(root, 'src/bgp-speaker/README.md'));
     expect(code).toContain("'ovenbird/bgp-speaker'");
     paste(file, code);
     if (file.endsWith('.ts')) expect(complaints(file)).toBe('');
-    expect(run(file)).not.toBe('');
+    expect(run(file).trimEnd().split('\n')).toStrictEqual([
+      'established with AS 65000',
+      'the router has counted 2 prefixes',
+      'the router saw: the peer says: cease (6/2): administrative shutdown "example over"',
+    ]);
+  });
+
+  test.each(['policy.js', 'policy.ts'])('the second example runs as %s', (file) => {
+    const code = examples('bgp-speaker', 'ts')[1] ?? '';
+    expect(code).toContain("address: '192.0.2.253'");
+    // Nobody listens there; it ends after a second all the same.
+    paste(file, code.replace('192.0.2.253', '127.0.0.1'));
+    if (file.endsWith('.ts')) {
+      expect(complaints(file)).toBe('');
+      paste('wrong.ts', code.replace('prefixLength', 'length'));
+      expect(complaints('wrong.ts')).toContain("'length' does not exist on type 'Cidr'");
+    }
+    expect(run(file)).toBe('');
+  });
+
+  describe('the program', () => {
+    let router: BgpSpeaker;
+    let session: Session;
+    beforeEach(async () => {
+      router = await createSpeaker({
+        localAs: 65_000,
+        identifier: '192.0.2.254',
+        listen: [{ address: '127.0.0.1', port: 0 }],
+      });
+      session = router.addPeer({ address: '127.0.0.1', peerAs: 'external', passive: true });
+    });
+    afterEach(() => router.close());
+
+    const lines = () =>
+      examples('bgp-speaker', 'sh')
+        .flatMap((block) => block.split('\n'))
+        .filter((line) => line.startsWith('npx bgp-speaker '));
+
+    test('the README has two lines of it', () => expect(lines()).toHaveLength(2));
+
+    test.each([0, 1])('line %i of the README announces, and drains upon SIGTERM', async (index) => {
+      const line = lines()[index] ?? '';
+      writeFileSync(join(project, 'routes.txt'), '198.51.100.1/32 community no-export\n2001:db8::1/128 # ours\n');
+      const here = line
+        .replace(
+          'npx bgp-speaker',
+          'exec node_modules/.bin/bgp-speaker --drain 0 --next-hop 192.0.2.1 --next-hop 2001:db8::1',
+        )
+        .replace(/--peer [^ ]+/, `--peer 127.0.0.1,port=${router.listening[0]?.port},as=65000`);
+      expect(here).toContain('--peer 127.0.0.1');
+      const child = spawn('sh', ['-c', here], { cwd: project, stdio: ['ignore', 'pipe', 'pipe'] });
+      let printed = '';
+      let complained = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (complained += text));
+      const ended = once(child, 'close');
+      try {
+        await eventually('both prefixes', () => session.counters.prefixesIn === 2);
+        expect(session.counters.treatedAsWithdraw).toBe(0);
+      } finally {
+        child.kill('SIGTERM');
+      }
+      expect([(await ended)[0], complained]).toStrictEqual([0, '']);
+      expect(session.counters.withdrawnIn).toBe(2);
+      const first = printed.split('\n').find((text) => text.includes('stablished')) ?? '';
+      if (line.includes('--json')) expect(JSON.parse(printed.split('\n')[0] ?? '')).toHaveProperty('type');
+      else expect(first).toMatch(/ 127\.0\.0\.1: established with AS 65000, /);
+    });
+
+    test('wrong usage ends with 2 and says what is wrong', () => {
+      const { status, stderr } = spawnSync('node_modules/.bin/bgp-speaker', ['--as', '65001'], {
+        cwd: project,
+        encoding: 'utf8',
+      });
+      expect([status, stderr]).toStrictEqual([2, 'bgp-speaker: --id: give our BGP identifier, an IPv4 address\n']);
+    });
   });
 });
