@@ -82,6 +82,37 @@ suite(`unnumbered BGP peers${reason === undefined ? '' : ` (skipped: ${reason})`
     await Promise.all([us.kill(), late.kill()]);
   });
 
+  test('peers on two links, each with a password of its own; a stranger on one of them is refused', async () => {
+    const names = ['left', 'right'] as const;
+    const cables = names.map((name) => bed.connect(name));
+    const us = start('us');
+    const identifier = '192.0.2.1';
+    const passwords = { left: 'of the left', right: 'of the right' };
+    const peers = cables.map((cable, index) => {
+      const password = passwords[names[index] ?? 'left'];
+      return { interface: cable.interface, password, passive: true };
+    });
+    await us.ask({ do: 'meet', localAs: ourAs, identifier, peers });
+    const others = names.map((name) => start(name));
+    for (const [index, name] of names.entries()) {
+      const peer = { interface: 'eth0', password: passwords[name] };
+      const localAs = 65_010 + index;
+      await others[index]?.ask({ do: 'meet', localAs, identifier: `192.0.2.1${index}`, peers: [peer] });
+    }
+    const up = () => us.events.flatMap((event) => (event.type === 'established' ? [event.peer] : [])).sort();
+    const expected = cables.map((cable) => cable.interface).sort();
+    await eventually('both sessions', up, (seen) => seen.join() === expected.join());
+    bed.namespaces.ip('left', 'addr add fe80::666/64 dev eth0 nodad');
+    const [to = ''] = linkLocals('us', cables[0]?.interface ?? '');
+    const answer = await others[0]?.ask({ do: 'knock', from: 'fe80::666', to, link: 'eth0' });
+    expect(['ECONNRESET', 'closed']).toContain(answer);
+    await eventually('the refusal', () =>
+      us.events.some((event) => event.type === 'refused' && event.address === 'fe80::666'),
+    );
+    expect(us.events.filter(({ type }) => type === 'down')).toEqual([]);
+    await Promise.all([us, ...others].map((process) => process.kill()));
+  });
+
   describe.each([
     ['we dial', false],
     ['FRR dials: it has our address from our advertisements', true],
