@@ -236,9 +236,10 @@ suite('the controller against a real API server', () => {
   test('of two pools that overlap the newer one is refused, and heals when the older goes', async () => {
     begin();
     await cluster.pool('z-older', ['192.0.2.0/28']);
-    await poolReady('z-older', (reason) => reason === 'Valid');
+    const { metadata } = await poolReady('z-older', (reason) => reason === 'Valid');
     // Creation times are whole seconds.
-    await new Promise((resolve) => setTimeout(resolve, 1100));
+    const nextSecondMs = Date.parse(metadata.creationTimestamp ?? '') + 1_000;
+    await eventually('the next second', () => Date.now() >= nextSecondMs);
     await cluster.pool('a-newer', ['192.0.2.8-192.0.2.20']);
     const refusedPool = await poolReady('a-newer', (reason) => reason === 'OverlapsPool');
     expect(refusedPool.status?.conditions?.[0]?.message).toMatch(

@@ -113,7 +113,7 @@ suite('leader election on a real Lease', () => {
     start('a', 'b');
     await led(1);
     const first = leader();
-    await sleep(500);
+    await eventually('it writes', () => lines.some(({ who, what }) => who === first && what === 'writes'));
     await process(first).signal('SIGSTOP');
     await led(2);
     expect(leader()).not.toBe(first);

@@ -1,6 +1,5 @@
 /** UDP sockets through the addon, on the loopback interface and the veth pair of the namespace. */
 import { readdirSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import {
   type Datagram,
@@ -11,6 +10,7 @@ import {
   receivedTtlFilter,
   socketAddress,
 } from '../../../src/raw-socket/index.ts';
+import { eventually } from '../../eventually.ts';
 
 const loopback = { 4: '127.0.0.1', 6: '::1' } as const;
 
@@ -91,7 +91,7 @@ export async function manyDatagrams() {
   const first = inOrder(150);
   heard.length = 0;
   send(150);
-  for (let i = 0; i < 1000 && heard.length < 150; i++) await sleep(1);
+  await eventually('150 datagrams', () => heard.length >= 150);
   const second = inOrder(150);
   receiver.close();
   sender.close();

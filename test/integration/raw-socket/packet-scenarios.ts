@@ -208,7 +208,7 @@ export async function floods() {
     receiveBufferBytes: 10_000,
   });
   for (let number = 0; number < 500; number++) from.send(frame);
-  while (small.statistics().dropped + heard < 500) await sleep(1);
+  await eventually('500 frames heard or dropped', () => small.statistics().dropped + heard >= 500);
   const { received, dropped } = small.statistics();
   return { sentAll, ordered, lossAccounted: received + dropped === 500 && dropped > 0 && received === heard };
 }
@@ -242,7 +242,7 @@ export async function unfilteredWindow() {
     },
     onError: failOnError,
   });
-  while (control < 100) await sleep(1);
+  await eventually('100 frames of the flood', () => control >= 100);
   open.close();
   await flood.terminate();
   return { opened, wrong };
@@ -408,7 +408,7 @@ export async function misuse() {
   result.fromLoop = await uncaught;
   throwing = false;
   from.send(frame);
-  while (after === 0) await sleep(1);
+  await eventually('a frame after the throw', () => after > 0);
   result.goesOn = after;
   return result;
 }
