@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually } from '../eventually.ts';
 import { type Prober, type Sighting, SpeakerLan } from './l2/speaker-lan.ts';
 import { namespacesUnavailable } from './namespaces.ts';
 
@@ -38,13 +39,13 @@ suite('speakers on a bridge', () => {
 
   /** Waits until one host has answered alone for a while; its name. */
   async function settled(by: Prober = prober): Promise<string> {
-    for (let tries = 0; tries < 100; tries++) {
+    const answerersForAWhile = async () => {
       await by.take(vip);
       await sleep(300);
-      const { answerers } = await by.take(vip);
-      if (answerers.length === 1) return lan.hostOf(answerers[0]);
-    }
-    throw new RangeError('no single owner within 30 s');
+      return (await by.take(vip)).answerers;
+    };
+    const [owner] = await eventually('a single owner', answerersForAWhile, ({ length }) => length === 1);
+    return lan.hostOf(owner);
   }
 
   function note(what: string, { outageMs, overlapMs, answerers }: Sighting): void {
