@@ -125,15 +125,16 @@ export class BgpBed {
 
   /** Pulls a cable out, or puts it back: nothing is told to either side's sockets. */
   cut(cable: Cable, isCut: boolean): void {
+    const table = `cut-${cable.host}`;
     // A rule, for a link that is down takes its routes and addresses with it.
     if (isCut) {
-      this.namespaces.run('us', ['nft', 'add', 'table', 'netdev', 'cut']);
+      this.namespaces.run('us', ['nft', 'add', 'table', 'netdev', table]);
       for (const hook of ['ingress', 'egress']) {
         const chain = `{ type filter hook ${hook} device "${cable.interface}" priority 0; policy drop; }`;
-        this.namespaces.run('us', ['nft', 'add', 'chain', 'netdev', 'cut', `${hook}-${cable.host}`, chain]);
+        this.namespaces.run('us', ['nft', 'add', 'chain', 'netdev', table, hook, chain]);
       }
     } else {
-      this.namespaces.run('us', ['nft', 'delete', 'table', 'netdev', 'cut']);
+      this.namespaces.run('us', ['nft', 'delete', 'table', 'netdev', table]);
     }
   }
 
