@@ -25,7 +25,7 @@ afterEach(async () => {
 /** Pauses small enough for tests; everything else as in production unless a test says so. */
 const quick: Partial<ReflectorTiming> = { backoffInitialMs: 5, backoffMaximumMs: 40 };
 /** What is told between two attempts stays long enough to be read. */
-const legible: Partial<ReflectorTiming> = { backoffInitialMs: 200, backoffMaximumMs: 200 };
+const legible: Partial<ReflectorTiming> = { backoffInitialMs: 100, backoffMaximumMs: 100 };
 
 interface Bench {
   server: FakeApiServer;
