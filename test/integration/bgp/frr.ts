@@ -152,6 +152,7 @@ function frrConfig({ as, routerId, sessions, announces = [] }: PeerDescription):
     ' no bgp default ipv4-unicast',
     ' no bgp network import-check',
     ' bgp listen limit 100',
+    ...(sessions.some(({ gracefulRestart }) => gracefulRestart) ? [' bgp graceful-restart notification'] : []),
     ...sessions.flatMap(({ gracefulRestart: { longLivedSeconds } = {} }) =>
       longLivedSeconds === undefined ? [] : [` bgp long-lived-graceful-restart stale-time ${longLivedSeconds}`],
     ),

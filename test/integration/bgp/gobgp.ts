@@ -176,6 +176,10 @@ function neighborLines(session: PeerSession, index: number): string[] {
   for (const family of families) {
     lines.push(`  [[${table}.afi-safis]]`, `    [${table}.afi-safis.config]`, `      afi-safi-name = "${family}"`);
     if (gracefulRestart) lines.push(`    [${table}.afi-safis.mp-graceful-restart.config]`, '      enabled = true');
+    if (gracefulRestart?.longLivedSeconds !== undefined) {
+      const kept = `      restart-time = ${gracefulRestart.longLivedSeconds}`;
+      lines.push(`    [${table}.afi-safis.long-lived-graceful-restart.config]`, '      enabled = true', kept);
+    }
   }
   if (range)
     lines.push(
