@@ -119,7 +119,7 @@ function sessionConfig(name: string, as: number, session: PeerSession): string {
     : 'import all;';
   const channel = (family: 'ipv4' | 'ipv6') =>
     families.includes(`${family}-unicast`)
-      ? `  ${family} { ${lowered} export where source = RTS_STATIC; next hop self; ${session.extendedNextHop && family === 'ipv4' ? 'extended next hop on; ' : ''}};\n`
+      ? `  ${family} { ${lowered} export ${session.transit ? 'all' : 'where source = RTS_STATIC'}; next hop self; ${session.extendedNextHop && family === 'ipv4' ? 'extended next hop on; ' : ''}};\n`
       : '';
   return [
     `protocol bgp ${name} {\n  local ${local ?? ''} as ${as};\n`,
