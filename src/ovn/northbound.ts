@@ -5,6 +5,7 @@ import { ChassisLag } from './chassis-lag.ts';
 import { DeletionGuard } from './deletion-guard.ts';
 import { foreignVips } from './foreign-vips.ts';
 import { type DesiredRows, desiredRows, type LoadBalancerRow, RowMemo } from './load-balancer-rows.ts';
+import { LookPacing } from './look-pacing.ts';
 import { NorthboundReader, shapeOf } from './northbound-reader.ts';
 import type { NorthboundStatus, ServiceProgramming } from './northbound-status.ts';
 import type { NorthboundView } from './northbound-view.ts';
@@ -48,9 +49,6 @@ export interface NorthboundOptions {
   nodePortVipLimit?: number;
 }
 
-/** Looks in a second that do not wait for more changes to come. */
-const looksAtOnce = 8;
-
 /**
  * Keeps the rows of this cluster in the northbound database equal to what Services need, whatever happens there.
  *
@@ -63,7 +61,7 @@ export class Northbound {
   readonly #topologyOptions: TopologyOptions;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #gatherMs: number;
+  readonly #pacing: LookPacing;
   readonly #memo = new RowMemo();
   readonly #comparison = new RowComparison();
   readonly #guard: DeletionGuard;
@@ -88,10 +86,6 @@ export class Northbound {
   #capabilities: { schema: DatabaseSchema; value: Capabilities } | undefined;
   /** Rows that were in the database after a look: one that is missing at the next was taken away by somebody. */
   #written: readonly LoadBalancerRow[] = [];
-  #contested = 0;
-  #contestedAtMs = 0;
-  /** Monotonic times of the looks of the last second. */
-  #recentLooks: number[] = [];
   #awake = false;
   #wake: (() => void) | undefined;
 
@@ -99,7 +93,7 @@ export class Northbound {
     this.#options = options;
     this.#clock = options.clock;
     this.#logger = options.logger.child({ component: 'ovn' });
-    this.#gatherMs = options.gatherMs ?? 50;
+    this.#pacing = new LookPacing(options.gatherMs ?? 50);
     this.#topologyOptions = { ...defaultTopologyOptions, ...options.topology };
     this.#guard = new DeletionGuard(options.confirmDeletionMs ?? 15_000);
     this.#lag = new ChassisLag(options.measureLagEveryMs);
@@ -191,7 +185,8 @@ export class Northbound {
           restMs = backoff.next();
         }
         this.#notify();
-        await this.#clock.sleep(this.#pauseMs(this.#clock.monotonicMs() - startedMs), signal).catch(() => {});
+        const nowMs = this.#clock.monotonicMs();
+        await this.#clock.sleep(this.#pacing.pauseMs(nowMs - startedMs, nowMs), signal).catch(() => {});
         await this.#sleepUntilWoken(restMs, signal);
       }
     } finally {
@@ -303,8 +298,6 @@ export class Northbound {
 
   /** Rows that were there and are not any more: somebody deletes them. Against one who goes on, slow down. */
   #noticeRestoration(difference: Plan, view: NorthboundView): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#contestedAtMs > 10_000) this.#contested = 0;
     if (difference.inserted === 0) return;
     const written = new Set(this.#written.map(({ uuid }) => uuid));
     let restored = 0;
@@ -315,18 +308,8 @@ export class Northbound {
     }
     if (restored === 0) return;
     this.#counts.restored += restored;
-    this.#contested += 1;
-    this.#contestedAtMs = nowMs;
+    this.#pacing.contested(this.#clock.monotonicMs());
     this.#logger.info({ rows: restored }, 'load balancers that somebody deleted are written again');
-  }
-
-  /** Long looks (many rows, a slow server) are spaced so that no more than half of the time goes into them. */
-  #pauseMs(lookMs: number): number {
-    const nowMs = this.#clock.monotonicMs();
-    this.#recentLooks = [...this.#recentLooks.filter((atMs) => nowMs - atMs < 1_000), nowMs];
-    const calm = this.#recentLooks.length <= looksAtOnce && this.#contested <= 3;
-    const gatherMs = calm ? 0 : Math.min(5_000, this.#gatherMs * 2 ** Math.max(0, this.#contested - 3));
-    return Math.max(gatherMs, Math.min(lookMs, 1_000));
   }
 
   async #send(
