@@ -1,10 +1,14 @@
 /** Looks for the neighbour of a link, and may speak BGP with whom it finds there. Runs in a network namespace. */
 import { connect } from 'node:net';
 import {
+  type AddressFamily,
+  type BfdSessionHandle,
   type BgpSpeaker,
   createSpeaker,
   discoverNeighbours,
   type NeighbourEvent,
+  type Session,
+  startBfd,
 } from '../../../src/bgp-speaker/index.ts';
 import { keepalive, open } from '../../bgp-speaker/speaker/scripted-peer.ts';
 import { say, serve } from './json-process.ts';
@@ -14,8 +18,10 @@ export type UnnumberedRequest =
   | { do: 'unwatch'; interface: string }
   | { do: 'neighbour'; interface: string }
   | { do: 'counters'; interface: string }
-  /** Announces one IPv4 route to an unnumbered peer. */
-  | { do: 'speak'; interface: string; localAs: number; identifier: string; route: string; passive: boolean }
+  /** Announces routes to a peer that it finds by itself; with `bfd`, the session ends when that is down. */
+  | ({ do: 'speak' } & SpeakOptions)
+  /** The peer's address, as the session that speaks has it. */
+  | { do: 'address' }
   /** Speaks with peers on several links, which it finds by itself. */
   | {
       do: 'meet';
@@ -26,26 +32,53 @@ export type UnnumberedRequest =
   /** Connects to a speaker, and says OPEN; resolves with what ends the connection. */
   | { do: 'knock'; from: string; to: string; link: string };
 
+export interface SpeakOptions {
+  interface: string;
+  localAs: number;
+  identifier: string;
+  routes: readonly string[];
+  families: readonly AddressFamily[];
+  passive: boolean;
+  bfd: boolean;
+}
+
 /** What is seen: a neighbour event, the state of a session, or that somebody was refused. */
 export type UnnumberedEvent =
   | NeighbourEvent
-  | { type: 'established' | 'down'; peer: string }
+  | { type: 'established' | 'down' | 'bfd-up'; peer: string }
   | { type: 'refused'; address: string; reason: string };
 
+let spoken: Session | undefined;
 const discovery = discoverNeighbours({ onEvent: (event) => say({ event }) });
 
-async function speak({ interface: link, passive, route, ...speaker }: UnnumberedRequest & { do: 'speak' }) {
-  const made = await createSpeaker({
-    ...speaker,
-    listen: [{ address: '::' }],
-    routesComplete: true,
-    discoverPeer: (name, signal) => discovery.discoverPeer(name, signal),
-  });
-  made.announce(route);
-  discovery.watch(link);
-  const quick = { holdTimeSeconds: 9, connectRetrySeconds: 1, maximumIdleHoldSeconds: 2 };
-  made.addPeer({ interface: link, peerAs: 'external', ttlSecurityHops: 1, passive, ...quick });
+async function speak({ interface: link, routes, families, passive, bfd, localAs, identifier }: SpeakOptions) {
+  const made = await createSpeaker({ localAs, identifier, listen: [{ address: '::' }], routesComplete: true });
+  for (const route of routes) made.announce(route);
+  const quick = { connectRetrySeconds: 1, maximumIdleHoldSeconds: 2, holdTimeSeconds: bfd ? 90 : 9 };
+  spoken = made.addPeer({ interface: link, peerAs: 'external', ttlSecurityHops: 1, families, passive, ...quick });
   void follow(made);
+  if (bfd) void guard(made, spoken, link);
+}
+
+/** Whoever the session is with is watched by BFD from then on. */
+async function guard(speaker: BgpSpeaker, session: Session, link: string): Promise<void> {
+  const bfd = await startBfd();
+  let watched: BfdSessionHandle | undefined;
+  for await (const { type } of speaker.events()) {
+    if (type !== 'established' || !session.address) continue;
+    await watched?.remove();
+    const timing = { desiredMinTxMs: 100, requiredMinRxMs: 100 };
+    watched = bfd.addSession({ peer: session.address, interface: link, ...timing });
+    void tie(session, watched);
+  }
+}
+
+async function tie(session: Session, watched: BfdSessionHandle): Promise<void> {
+  for await (const event of watched.events()) {
+    if (event.type !== 'state') continue;
+    if (event.to === 'up') say({ event: { type: 'bfd-up', peer: session.name } });
+    if (event.isFailure) session.bfd('down');
+  }
 }
 
 async function follow(speaker: BgpSpeaker): Promise<void> {
@@ -86,6 +119,8 @@ await serve<UnnumberedRequest>((request) => {
       return discovery.counters(request.interface);
     case 'speak':
       return speak(request);
+    case 'address':
+      return spoken?.address?.toString();
     case 'meet':
       return meet(request);
     case 'knock':
