@@ -34,6 +34,19 @@ export class Lan {
     namespaces.ip('peer', `addr add ${cable.peer}/24 dev ep`, `addr add ${cable.peer6}/64 dev ep nodad`);
   }
 
+  /** Another cable: interfaces euN and epN, addresses 10.1.N.1 and 10.1.N.2. */
+  another(number: number): { us: string; peer: string; ourInterface: string; peerInterface: string } {
+    const { namespaces } = this;
+    const made = {
+      ...{ us: `10.1.${number}.1`, peer: `10.1.${number}.2` },
+      ...{ ourInterface: `eu${number}`, peerInterface: `ep${number}` },
+    };
+    namespaces.cable('us', made.ourInterface, 'peer', made.peerInterface);
+    namespaces.ip('us', `addr add ${made.us}/24 dev ${made.ourInterface}`);
+    namespaces.ip('peer', `addr add ${made.peer}/24 dev ${made.peerInterface}`);
+    return made;
+  }
+
   async speaker(host: 'us' | 'peer' = 'us', settings: ProcessSettings = {}): Promise<OurSpeaker> {
     const speaker = new OurSpeaker(this.namespaces.prefix(host), settings);
     this.#speakers.push(speaker);

@@ -36,6 +36,8 @@ export interface PeerSession {
   multihop?: boolean;
   passive?: boolean;
   minimumTtl?: number;
+  /** Of this session alone; needs `interface`. */
+  timing?: PeerTiming;
 }
 
 /** What a peer says about its session with us. */
@@ -92,8 +94,7 @@ export class Bird implements RoutingDaemon {
   }
 
   async configure(sessions: readonly PeerSession[], timing: PeerTiming): Promise<void> {
-    const { txMs, rxMs, multiplier } = timing;
-    const block = (passive: boolean) =>
+    const block = (passive: boolean, { txMs, rxMs, multiplier } = timing) =>
       `{ min rx interval ${rxMs} ms; min tx interval ${txMs} ms; idle tx interval 1000 ms; multiplier ${multiplier}; passive ${passive ? 'on' : 'off'}; }`;
     const passive = sessions.some((session) => session.passive);
     const neighbours = sessions.map((one) => {
@@ -107,6 +108,10 @@ export class Bird implements RoutingDaemon {
         'router id 10.0.0.2;',
         'protocol device {}',
         'protocol bfd bfd1 {',
+        // The first that fits counts.
+        ...sessions.flatMap((one) =>
+          one.timing ? [`  interface "${one.interface}" ${block(one.passive ?? false, one.timing)};`] : [],
+        ),
         `  interface "*" ${block(passive)};`,
         `  multihop ${block(passive)};`,
         ...neighbours,
@@ -122,6 +127,7 @@ export class Bird implements RoutingDaemon {
     await eventually(`BIRD: ${this.#daemon.output}`, () => existsSync(join(this.#directory, 'ctl')));
   }
 
+  /** Takes all of BFD down; BIRD 2.0.12 falls silent then, and says nothing. */
   async setAdminDown(_session: PeerSession, down: boolean): Promise<void> {
     this.#control(down ? 'disable bfd1' : 'enable bfd1');
   }
@@ -182,8 +188,8 @@ export class Frr implements RoutingDaemon {
     const lines = ['configure terminal', 'bfd'];
     for (const session of sessions) {
       lines.push(this.#peerLine(session));
-      lines.push(`receive-interval ${timing.rxMs}`, `transmit-interval ${timing.txMs}`);
-      lines.push(`detect-multiplier ${timing.multiplier}`);
+      const { rxMs, txMs, multiplier } = session.timing ?? timing;
+      lines.push(`receive-interval ${rxMs}`, `transmit-interval ${txMs}`, `detect-multiplier ${multiplier}`);
       if (session.passive) lines.push('passive-mode');
       if (session.minimumTtl !== undefined) lines.push(`minimum-ttl ${session.minimumTtl}`);
       lines.push('exit');
