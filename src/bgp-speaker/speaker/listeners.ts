@@ -35,6 +35,8 @@ export class Listeners {
   readonly #observer: ListenersObserver;
   readonly #listeners: { address: Address; listener: PeerListener }[] = [];
   readonly #wishes = new Map<Owner, Wish>();
+  /** The owners of each key, in the order in which they came. */
+  readonly #owners = new Map<string, Set<Owner>>();
   /** What every listener admits, by key. */
   readonly #admitted = new Map<string, Wish>();
   #isClosed = false;
@@ -84,12 +86,11 @@ export class Listeners {
     const former = this.#wishes.get(owner);
     const wish = { key: `${peers}%${options.interface ?? ''}`, peers, options };
     if (former?.key === wish.key && former.options === options) return;
-    this.#wishes.set(owner, wish);
+    this.#want(owner, wish);
     try {
       this.#realise(wish.key);
     } catch (thrown) {
-      if (former) this.#wishes.set(owner, former);
-      else this.#wishes.delete(owner);
+      this.#want(owner, former);
       this.#realise(wish.key);
       throw thrown;
     }
@@ -99,7 +100,7 @@ export class Listeners {
   dismiss(owner: Owner): void {
     const former = this.#wishes.get(owner);
     if (!former) return;
-    this.#wishes.delete(owner);
+    this.#want(owner, undefined);
     this.#realise(former.key);
   }
 
@@ -108,9 +109,28 @@ export class Listeners {
     await Promise.all(this.#listeners.splice(0).map(({ listener }) => listener.close()));
   }
 
+  #want(owner: Owner, wish: Wish | undefined): void {
+    const former = this.#wishes.get(owner);
+    if (former && former.key !== wish?.key) {
+      const owners = this.#owners.get(former.key);
+      owners?.delete(owner);
+      if (owners?.size === 0) this.#owners.delete(former.key);
+    }
+    if (!wish) {
+      this.#wishes.delete(owner);
+      return;
+    }
+    this.#wishes.set(owner, wish);
+    const owners = this.#owners.get(wish.key);
+    if (owners) owners.add(owner);
+    else this.#owners.set(wish.key, new Set([owner]));
+  }
+
+  /** Has every listener admit what is wanted there, if anything. */
   #realise(key: string): void {
-    const wishes = [...this.#wishes].filter(([, wish]) => wish.key === key);
-    const wanted = (wishes.find(([owner]) => typeof owner === 'object') ?? wishes[0])?.[1];
+    const owners = [...(this.#owners.get(key) ?? [])];
+    const owner = owners.find((each) => typeof each === 'object') ?? owners[0];
+    const wanted = owner === undefined ? undefined : this.#wishes.get(owner);
     const before = this.#admitted.get(key);
     if (wanted === before) return;
     if (wanted) this.#admitted.set(key, wanted);
