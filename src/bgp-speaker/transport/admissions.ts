@@ -5,7 +5,7 @@
  * prefix; two TCP-AO keys with the same identifiers may not overlap; neither may the two kinds. So a keyed prefix is
  * given to the kernel without the parts that other admissions have: as the fewest prefixes that cover the rest.
  */
-import { Address, Cidr, compareAddresses, familyBits } from '../../net/index.ts';
+import { Address, Cidr, familyBits } from '../../net/index.ts';
 import { BgpOptionsError } from '../errors.ts';
 import { isLinkLocal } from './connection-options.ts';
 import type { AuthenticationKey, ConnectionOptions } from './transport.ts';
@@ -29,10 +29,9 @@ export class Admissions {
     this.#byKey = byKey;
   }
 
-  get all(): Admission[] {
-    return [...this.#byKey.values()].sort(
-      (a, b) => compareAddresses(a.peers.address, b.peers.address) || a.peers.prefixLength - b.peers.prefixLength,
-    );
+  /** In no order. */
+  [Symbol.iterator](): IterableIterator<Admission> {
+    return this.#byKey.values();
   }
 
   with(admission: Admission): Admissions {

@@ -17,7 +17,7 @@ import {
   watchLinks,
 } from '../../raw-socket/index.ts';
 import { BgpOptionsError, BgpTransportError } from '../errors.ts';
-import { type Admission, Admissions, keyKind } from './admissions.ts';
+import { Admissions, keyKind } from './admissions.ts';
 import {
   applyConnectionOptions,
   checkConnectionOptions,
@@ -124,13 +124,14 @@ class TcpListener implements PeerListener {
     const keys = next.keys();
     this.#keys.apply(keys);
     this.#admissions = next;
-    this.#requireTtl(next.all);
+    this.#requireTtl(next);
   }
 
   /** What is too far for every admitted peer is not even answered. */
-  #requireTtl(admissions: readonly Admission[]): void {
-    const least = Math.min(255, ...admissions.map(({ options }) => leastTtl(options)));
-    const wanted = admissions.length === 0 ? 1 : least;
+  #requireTtl(admissions: Admissions): void {
+    let least = 256;
+    for (const { options } of admissions) least = Math.min(least, leastTtl(options));
+    const wanted = least > 255 ? 1 : least;
     if (wanted === this.#leastTtl) return;
     setMinimumTtl(this.#fd, this.#family, wanted);
     this.#leastTtl = wanted;
