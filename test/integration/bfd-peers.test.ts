@@ -176,17 +176,22 @@ for (const [program, Daemon] of Object.entries(daemons) as ['bird' | 'frr', type
       expect(us.states('s', from).join()).not.toContain('!');
     });
 
-    test('is removed without being called a failure', async () => {
-      const { us, peer } = await meet();
+    test('is removed without being called a failure, though the first word is lost', async () => {
+      const { lan, us, peer } = await meet();
       await peer.configure([direct], timing);
       await us.add('s', { peer: cable.peer, interface: 'eu' });
       await us.untilState('s', 'up');
+      // The state is in the first two bits of the second byte: AdminDown is 0.
+      const first = 'udp dport 3784 @th,72,2 0 limit rate 1/hour burst 1 packets counter drop';
+      const table = `table inet lossy { chain in { type filter hook input priority 0; ${first}; }; }`;
+      lan.namespaces.run('peer', ['nft', '-f', '-'], table);
       await us.ask({ do: 'remove', session: 's' });
       const view = await eventually(
         `${program} is told`,
         () => peer.view(cable.us),
         (now) => now?.state === 'down',
       );
+      expect(lan.namespaces.run('peer', ['nft', 'list', 'table', 'inet', 'lossy'])).toMatch(/packets 1 /);
       if (program === 'frr') expect(view?.remoteDiagnostic).toBe('administratively down');
       expect(us.states('s').at(-1)).toBe('admin-down admin-down');
     });
