@@ -7,6 +7,7 @@ import { SpeakerHost } from './speaker-host.ts';
 
 const stays = '192.0.2.1/32';
 const goes = '192.0.2.2/32';
+const six = '2001:db8::1/128';
 /** ExaBGP has no table in which it could keep routes. */
 const keepers: readonly PeerKind[] = ['bird', 'frr', 'gobgp', 'openbgpd'];
 /** What they say when they are told to end; ExaBGP 4.2 just closes. Debian's GoBGP takes the neighbours away first. */
@@ -39,7 +40,7 @@ describeEveryRouter('failures and restarts', { word: 'res', subject: 'BGP restar
       }),
     );
     us = await start(false);
-    await us.announce(announced);
+    await us.announce([...announced, six]);
     await us.ask({ do: 'routes-complete' });
     await allUp();
   }, 60_000);
@@ -71,6 +72,15 @@ describeEveryRouter('failures and restarts', { word: 'res', subject: 'BGP restar
     return ours.map(({ prefix, stale }) => (stale ? `${prefix} stale` : prefix)).sort();
   };
 
+  /** The same of IPv6, which lane 0 alone carries. */
+  const becomes6 = (kind: PeerKind, ...wanted: string[]) => {
+    const look = async () => {
+      const routes = await of(kind).peer.routes('ipv6-unicast');
+      return routes.map(({ prefix, stale }) => (stale ? `${prefix} stale` : prefix));
+    };
+    return eventually(`${kind} has ${wanted}`, look, (list) => list.join() === wanted.join(), { timeoutMs: 10_000 });
+  };
+
   const becomes = (kind: PeerKind, lane: 0 | 2, ...wanted: string[]) => {
     const isSo = (list: string[]) => list.join() === wanted.sort().join();
     return eventually(`${kind} over lane ${lane} has ${wanted}`, () => over(kind, lane), isSo, { timeoutMs: 10_000 });
@@ -80,13 +90,17 @@ describeEveryRouter('failures and restarts', { word: 'res', subject: 'BGP restar
     for (const kind of peerKinds) await becomes(kind, 0, stays, goes);
     await us.kill();
     for (const kind of peerKinds) await becomes(kind, 2);
-    for (const kind of keepers) await becomes(kind, 0, `${stays} stale`, `${goes} stale`);
+    for (const kind of keepers) {
+      await becomes(kind, 0, `${stays} stale`, `${goes} stale`);
+      await becomes6(kind, `${six} stale`);
+    }
     await becomes('exabgp', 0);
+    await becomes6('exabgp');
   }, 60_000);
 
   test('back with one route less: nothing is dropped before End-of-RIB, the lost one after', async () => {
     us = await start(true);
-    await us.announce(stays);
+    await us.announce([stays, six]);
     announced = [stays];
     await allUp();
     for (const kind of keepers) {
@@ -98,6 +112,7 @@ describeEveryRouter('failures and restarts', { word: 'res', subject: 'BGP restar
     for (const kind of peerKinds) {
       await becomes(kind, 0, stays);
       await becomes(kind, 2, stays);
+      await becomes6(kind, six);
     }
   }, 60_000);
 
