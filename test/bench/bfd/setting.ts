@@ -14,6 +14,8 @@ const theirs = '10.0.0.2';
 
 export interface Switched {
   us: OurSpeaker;
+  /** Where our end of the cable is. */
+  tap: { netns: string; interface: string };
   bird: Bird;
   /** Gives when the cable was surely whole and when it was surely gone, ms. */
   cut(): { beforeMs: number; afterMs: number };
@@ -49,6 +51,7 @@ export async function withSession<T>(
     const port = (master: string) => namespaces.ip('switch', `link set p2 ${master}`);
     return await measure({
       us,
+      tap: { netns: namespaces.name('us'), interface: 'eu' },
       bird,
       cut() {
         const beforeMs = performance.now();

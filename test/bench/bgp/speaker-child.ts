@@ -49,6 +49,11 @@ async function carryOut(request: Request): Promise<unknown> {
       delay.reset();
       cpu = process.cpuUsage();
       return;
+    case 'live-bytes': {
+      globalThis.gc?.();
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    }
     case 'figures': {
       const used = process.cpuUsage(cpu);
       return {

@@ -14,8 +14,8 @@ export type Request =
   /** `announce-now` gives the time of the call, of `process.hrtime`, in ms. */
   | { do: 'announce-now'; index: number }
   | { do: 'announce'; from: number; count: number }
-  /** `clear` starts the figures of stalls and CPU time anew. */
-  | { do: 'start' | 'when-established' | 'when-in-step' | 'reset' | 'clear' | 'figures' };
+  /** `clear` starts the figures of stalls and CPU time anew; `live-bytes` collects garbage and gives what is left. */
+  | { do: 'start' | 'when-established' | 'when-in-step' | 'reset' | 'clear' | 'figures' | 'live-bytes' };
 
 export interface ChildFigures {
   rssMb: number;
@@ -36,7 +36,7 @@ export class BenchSpeaker {
   /** @param asNumber its AS; the BGP identifier follows from it, so that two of different AS are two speakers */
   constructor(asNumber = 65_001) {
     this.#child = fork(join(import.meta.dirname, 'speaker-child.ts'), [String(asNumber)], {
-      execArgv: ['--no-warnings', '--max-semi-space-size=2', '--v8-pool-size=1'],
+      execArgv: ['--no-warnings', '--expose-gc', '--max-semi-space-size=2', '--v8-pool-size=1'],
     });
     this.#child.on('message', (word: { id: number; ok?: unknown; error?: string }) => {
       const waiting = this.#waiting.get(word.id);
