@@ -13,7 +13,8 @@ import { decodeRouteRefresh, encodeRouteRefresh } from '../../src/bgp-speaker/me
 import { classifyUpdate } from '../../src/bgp-speaker/message/update-classifier.ts';
 import { encodeEndOfRib, UpdatePacker } from '../../src/bgp-speaker/message/update-packer.ts';
 import { Address, Cidr } from '../../src/net/index.ts';
-import { lessons, malformedUpdates } from './rfc7606-cases.ts';
+import { malformedUpdates } from './rfc7606-cases.ts';
+import { lessons } from './update-lessons.ts';
 import { message } from './wire-bytes.ts';
 
 /** A number from 0 to `below` - 1. */

@@ -1,6 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { classifyUpdate } from '../../src/bgp-speaker/message/update-classifier.ts';
-import { lessons, longUpdates, malformedUpdates, type Outcome } from './rfc7606-cases.ts';
+import { longUpdates } from './long-updates.ts';
+import { malformedUpdates } from './rfc7606-cases.ts';
+import type { Outcome } from './update-cases.ts';
+import { lessons } from './update-lessons.ts';
 
 const external = { internal: false, fourOctetAs: true, ipv4NextHopOverIpv6: false };
 const words = { accept: 'accept', 'attribute-discard': 'discard', 'treat-as-withdraw': 'withdraw' } as const;

@@ -1,4 +1,4 @@
-/** What OPENs and other messages brought down elsewhere, and what a session makes of it. UPDATEs: rfc7606-cases.ts. */
+/** What OPENs and other messages brought down elsewhere, and what a session makes of it. UPDATEs: update-lessons.ts. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { hex, join, message } from '../wire-bytes.ts';
 import { keepalive, open, routes, type ScriptedPeer } from './scripted-peer.ts';

@@ -1,7 +1,7 @@
 /** RFC 8654: messages of more than 4096 bytes, where both sides have said so, and only there. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
-import { longUpdates } from '../rfc7606-cases.ts';
+import { longUpdates } from '../long-updates.ts';
 import { asPath, attribute, message, nextHop, origin, prefix4, update } from '../wire-bytes.ts';
 import { keepalive, open, ScriptedPeer } from './scripted-peer.ts';
 import { newWorld, type World } from './world.ts';

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type BgpSpeaker, createSpeaker, type PeerOptions, type Session } from '../../../src/bgp-speaker/index.ts';
 import { randomNumbers } from '../../bgp-speaker/fuzz-messages.ts';
-import { lessons, type MalformedUpdate, malformedUpdates } from '../../bgp-speaker/rfc7606-cases.ts';
+import { malformedUpdates } from '../../bgp-speaker/rfc7606-cases.ts';
 import { keepalive, open, routes } from '../../bgp-speaker/speaker/scripted-peer.ts';
+import type { MalformedUpdate } from '../../bgp-speaker/update-cases.ts';
+import { lessons } from '../../bgp-speaker/update-lessons.ts';
 import { hex, join, message } from '../../bgp-speaker/wire-bytes.ts';
 import { eventually } from '../../eventually.ts';
 import { type RawConnection, RawPeer } from './raw-peer.ts';
