@@ -14,11 +14,12 @@ const words = process.argv.slice(2);
 const selected = words.filter((word) => suites.has(word));
 const rest = words.filter((word) => !suites.has(word));
 const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
-const serial = selected.includes('e2e') ? ['--runInBand'] : [];
+// Unit tests only compute, so each core gets a worker; the others keep time and share the machine with daemons.
+const workers = selected.includes('e2e') ? ['--runInBand'] : selected.join() === 'unit' ? ['--maxWorkers=100%'] : [];
 
 const { status, signal } = spawnSync(
   process.execPath,
-  ['--experimental-vm-modules', '--no-warnings', jest, ...rest, ...serial, '--selectProjects', ...selected],
+  ['--experimental-vm-modules', '--no-warnings', jest, ...rest, ...workers, '--selectProjects', ...selected],
   { stdio: 'inherit' },
 );
 process.exit(signal === null ? (status ?? 1) : 1);
