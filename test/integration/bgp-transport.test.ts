@@ -28,7 +28,7 @@ function whyNoTcpAo(): string | undefined {
 
 /** The kernel's reason, or undefined. */
 function whyNoVrf(): string | undefined {
-  const name = `ovb-vrf-${process.pid}`;
+  const name = `ovbtest-vrf-${process.pid}`;
   spawnSync('ip', ['netns', 'add', name]);
   const { status, stderr } = spawnSync('ip', ['-n', name, 'link', 'add', 'red', 'type', 'vrf', 'table', '77']);
   spawnSync('ip', ['netns', 'del', name]);

@@ -26,7 +26,8 @@ export class Namespaces {
   readonly #peers: Peer[] = [];
 
   constructor(word: string) {
-    this.#prefix = `ovb-${word}-${process.pid}`;
+    // Not "ovb-": the lab takes namespaces of that name, and what runs in them, for its own when it goes down.
+    this.#prefix = `ovbtest-${word}-${process.pid}`;
   }
 
   name(host: string): string {
