@@ -138,6 +138,18 @@ export class BgpBed {
     }
   }
 
+  /** Packets that fit an nft expression pass our host neither way, until `pass` with the same name. */
+  drop(name: string, packets: string): void {
+    const chains = ['input', 'output'].map(
+      (hook) => `chain ${hook} { type filter hook ${hook} priority 0; ${packets} drop; }`,
+    );
+    this.namespaces.run('us', ['nft', '-f', '-'], `table inet ${name} {\n${chains.join('\n')}\n}`);
+  }
+
+  pass(name: string): void {
+    this.namespaces.run('us', ['nft', 'delete', 'table', 'inet', name]);
+  }
+
   /** Puts a router at the end of a cable; it is not started yet. */
   peer(kind: PeerKind, cable: Cable, description: Partial<PeerDescription>): BgpPeer {
     const { host } = cable;

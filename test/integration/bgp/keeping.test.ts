@@ -103,16 +103,8 @@ suite('what routers keep', () => {
     );
 
   /** No new connection comes up, either way; those that are up go on. */
-  function refuse(isRefused: boolean): void {
-    if (!isRefused) {
-      bed.namespaces.run('us', ['nft', 'delete', 'table', 'inet', 'closed']);
-      return;
-    }
-    const chains = ['input', 'output'].map(
-      (hook) => `chain ${hook} { type filter hook ${hook} priority 0; tcp flags & (syn | ack) == syn drop; }`,
-    );
-    bed.namespaces.run('us', ['nft', '-f', '-'], `table inet closed {\n${chains.join('\n')}\n}`);
-  }
+  const refuse = () => bed.drop('connections', 'tcp flags & (syn | ack) == syn');
+  const accept = () => bed.pass('connections');
 
   describe('upon a NOTIFICATION', () => {
     const nameOf = (kind: Kind) => of(kind).cable.lanes[0].theirs4;
@@ -126,13 +118,13 @@ suite('what routers keep', () => {
     }, 30_000);
 
     test('a plain Cease keeps the routes of both families', async () => {
-      refuse(true);
+      refuse();
       for (const kind of kinds) {
         await us.ask({ do: 'reset', name: nameOf(kind), text: 'new configuration' });
         if (kind === 'bird') await becomes(kind, 0);
         else await becomes(kind, 0, `${four} stale`, `${six} stale`);
       }
-      refuse(false);
+      accept();
       for (const kind of kinds) {
         await established(of(kind).peer, of(kind).cable.ours4);
         await becomes(kind, 0, four, six);
@@ -140,7 +132,7 @@ suite('what routers keep', () => {
     }, 60_000);
 
     test('BFD that is down, and a stop, drop them at once by a hard reset', async () => {
-      refuse(true);
+      refuse();
       for (const kind of kinds) {
         await us.ask({ do: 'bfd', name: nameOf(kind), state: 'down' });
         await becomes(kind, 0);
@@ -149,7 +141,7 @@ suite('what routers keep', () => {
       expect([gobgp, frr].map((log) => log.match(/reason=hard-reset|\(Hard Reset\)/g)?.length)).not.toContain(
         undefined,
       );
-      refuse(false);
+      accept();
       for (const kind of kinds) {
         await established(of(kind).peer, of(kind).cable.ours4);
         await becomes(kind, 0, four, six);
