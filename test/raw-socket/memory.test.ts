@@ -1,4 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { releaseFilePages } from '../../src/raw-socket/index.ts';
 
@@ -17,3 +20,20 @@ test('unmaps code that is not in use, and the process goes on', () => {
   expect(work()).toEqual(before);
   expect(releaseFilePages()).toBeLessThan(released);
 });
+
+test('a program that was written to the disk a moment ago is released as well', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'memory-test-'));
+  try {
+    // Its pages are dirty until the kernel has written them, as those of an image that was just pulled. Node's own copying
+    // waits until they are written.
+    const program = join(directory, 'node');
+    execFileSync('cp', [process.execPath, program]);
+    const child = join(import.meta.dirname, 'release-child.ts');
+    const said = execFileSync(program, ['--no-warnings', child], { encoding: 'utf8', timeout: 30_000 });
+    const [before = 0, after = 0] = said.split(' ').map(Number);
+    expect(before).toBeGreaterThan(8_000);
+    expect(after).toBeLessThan(before / 2);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}, 60_000);

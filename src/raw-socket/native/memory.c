@@ -13,8 +13,9 @@
 
 /*
  * Calls madvise(MADV_DONTNEED) on each file mapping that cannot hold changes of ours: neither writable nor shared, and
- * without a single private page (relocated data that was made read-only has some, and would be lost). Returns how many
- * bytes were resident in them.
+ * without a single page of our own, in memory or swapped out (relocated data that was made read-only has some, and would
+ * be lost). Pages called dirty are the file's: those of an image that was unpacked a moment ago are, until they are
+ * written to the disk. Returns how many bytes were resident in the mappings.
  */
 napi_value release_file_pages(napi_env env, napi_callback_info info) {
   (void)info;
@@ -36,7 +37,7 @@ napi_value release_file_pages(napi_env env, napi_callback_info info) {
       resident_kb = 0;
     } else if (sscanf(line, "Rss: %" SCNu64, &kb) == 1) {
       resident_kb = kb;
-    } else if (sscanf(line, "Private_Dirty: %" SCNu64, &kb) == 1 || sscanf(line, "Anonymous: %" SCNu64, &kb) == 1) {
+    } else if (sscanf(line, "Anonymous: %" SCNu64, &kb) == 1 || sscanf(line, "Swap: %" SCNu64, &kb) == 1) {
       if (kb != 0) candidate = false;
     } else if (candidate && strncmp(line, "VmFlags:", 8) == 0) {
       /* The last line of a mapping: everything about it is known. */
