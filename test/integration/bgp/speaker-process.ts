@@ -16,7 +16,7 @@ import { say, serve } from './json-process.ts';
 import type { RouteWords, SpeakerRequest } from './speaker-host.ts';
 
 let speaker: BgpSpeaker | undefined;
-let bfd: Bfd | undefined;
+let bfd: Promise<Bfd> | undefined;
 const bfdSessions = new Map<string, BfdSessionHandle>();
 const delay = monitorEventLoopDelay({ resolution: 5 });
 
@@ -86,8 +86,8 @@ async function carryOut(request: SpeakerRequest): Promise<unknown> {
     case 'bfd':
       return session(request.name).bfd(request.state);
     case 'tie-bfd': {
-      bfd ??= await startBfd();
-      const handle = bfd.addSession(request.options);
+      bfd ??= startBfd();
+      const handle = (await bfd).addSession(request.options);
       bfdSessions.set(request.name, handle);
       void tie(session(request.name), handle);
       return;

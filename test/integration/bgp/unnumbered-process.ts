@@ -62,9 +62,10 @@ async function speak({ interface: link, routes, families, passive, bfd, localAs,
 
 /** Whoever the session is with is watched by BFD from then on. */
 async function guard(speaker: BgpSpeaker, session: Session, link: string): Promise<void> {
+  const events = speaker.events();
   const bfd = await startBfd();
   let watched: BfdSessionHandle | undefined;
-  for await (const { type } of speaker.events()) {
+  for await (const { type } of events) {
     if (type !== 'established' || !session.address) continue;
     await watched?.remove();
     const timing = { desiredMinTxMs: 100, requiredMinRxMs: 100 };
