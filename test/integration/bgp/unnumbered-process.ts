@@ -65,11 +65,14 @@ async function guard(speaker: BgpSpeaker, session: Session, link: string): Promi
   const events = speaker.events();
   const bfd = await startBfd();
   let watched: BfdSessionHandle | undefined;
+  let peer: Session['address'];
   for await (const { type } of events) {
-    if (type !== 'established' || !session.address) continue;
+    // The same one goes on: FRR 8.4 takes it for a failure when its peer ends BFD.
+    if (type !== 'established' || !session.address || peer?.equals(session.address)) continue;
     await watched?.remove();
+    peer = session.address;
     const timing = { desiredMinTxMs: 100, requiredMinRxMs: 100 };
-    watched = bfd.addSession({ peer: session.address, interface: link, ...timing });
+    watched = bfd.addSession({ peer, interface: link, ...timing });
     void tie(session, watched);
   }
 }
