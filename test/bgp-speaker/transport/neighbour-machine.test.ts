@@ -223,7 +223,7 @@ describe('looking for the router of a link', () => {
             }
             if (what !== 'advertise') continue;
             // A link that comes up again starts anew.
-            if (event.type !== 'up') expect(Number(time) - advertisedAtMs).toBeGreaterThanOrEqual(3000);
+            if (event.type !== 'up') expect(Number(time)).toBeGreaterThanOrEqual(advertisedAtMs + 3000);
             advertisedAtMs = Number(time);
           }
           expect(neighbourOf(run.state)?.toString()).toBe(told);

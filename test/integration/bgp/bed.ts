@@ -123,18 +123,21 @@ export class BgpBed {
     return { ...lanes[0], host, interface: router.interface, lanes };
   }
 
-  /** Pulls a cable out, or puts it back: nothing is told to either side's sockets. */
+  /**
+   * Pulls a cable out, or puts it back: nothing is told to either side's sockets. By rules, for a link that is down takes
+   * its routes and addresses with it; where packets come in, for a kernel that is told that its own packets were dropped
+   * sends them again every half second and gives the connection up by itself.
+   */
   cut(cable: Cable, isCut: boolean): void {
     const table = `cut-${cable.host}`;
-    // A rule, for a link that is down takes its routes and addresses with it.
-    if (isCut) {
-      this.namespaces.run('us', ['nft', 'add', 'table', 'netdev', table]);
-      for (const hook of ['ingress', 'egress']) {
-        const chain = `{ type filter hook ${hook} device "${cable.interface}" priority 0; policy drop; }`;
-        this.namespaces.run('us', ['nft', 'add', 'chain', 'netdev', table, hook, chain]);
-      }
-    } else {
-      this.namespaces.run('us', ['nft', 'delete', 'table', 'netdev', table]);
+    const ends = [
+      ['us', cable.interface],
+      [cable.host, 'eth0'],
+    ] as const;
+    for (const [host, device] of ends) {
+      const chain = `chain ingress { type filter hook ingress device "${device}" priority 0; policy drop; }`;
+      if (isCut) this.namespaces.run(host, ['nft', '-f', '-'], `table netdev ${table} {\n${chain}\n}\n`);
+      else this.namespaces.run(host, ['nft', 'delete', 'table', 'netdev', table]);
     }
   }
 

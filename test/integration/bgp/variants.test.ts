@@ -141,6 +141,8 @@ describeEveryRouter('sessions of other kinds', { word: 'var', subject: 'variants
   test('a cut cable: noticed on our side, and healed', async () => {
     const { peer, cable } = of('bird');
     const [, internal] = cable.lanes;
+    await established(peer, internal.ours4);
+    await us.established(internal.theirs4);
     const begin = us.events.length;
     every.bed.cut(cable, true);
     const { reason } = await us.event('down', (event) => event.peer === internal.theirs4, { from: begin });
