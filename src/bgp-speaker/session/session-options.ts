@@ -28,7 +28,7 @@ export interface SessionOptions {
   maximumIdleHoldSeconds?: number;
   /** A session this old clears earlier failures, 1-65535; default 60. */
   stableSeconds?: number;
-  /** RFC 9687: 0 (none) to 65535; default the larger of 480 and twice the hold time. */
+  /** RFC 9687, which wants it greater than the hold time: 0 (none) to 65535; default the larger of 480 and twice that. */
   sendHoldSeconds?: number;
   /** RFC 8654; default false: it gains 1 %. */
   extendedMessages?: boolean;

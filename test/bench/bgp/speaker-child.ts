@@ -58,7 +58,7 @@ async function carryOut(request: Request): Promise<unknown> {
       const used = process.cpuUsage(cpu);
       return {
         rssMb: process.memoryUsage.rss() / 1e6,
-        peakMb: process.resourceUsage().maxRSS / 1000,
+        peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6,
         stallMs: delay.max / 1e6,
         cpuMs: (used.user + used.system) / 1000,
         tableBytes: speaker.routesMemoryBytes,

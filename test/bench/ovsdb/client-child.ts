@@ -30,7 +30,7 @@ function report(figures: Record<string, number>): void {
     JSON.stringify({
       ...figures,
       rssMb,
-      peakMb: process.resourceUsage().maxRSS / 1000,
+      peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6,
       stallMs: delay.max / 1e6,
       busyMs,
     }),
