@@ -78,7 +78,11 @@ describe('faults of real sockets', () => {
     const speaker = await newSpeaker();
     const session = speaker.addPeer({ address: '127.0.0.1', port, peerAs: 65_002, connectRetrySeconds: 1 });
     await session.whenEstablished(signal());
-    expect(session.counters).toMatchObject({ failures: 1, lastError: 'ECONNRESET', established: 1 });
+    expect(session.counters).toMatchObject({
+      failures: 1,
+      lastError: 'the peer reset the connection (ECONNRESET)',
+      established: 1,
+    });
   });
 
   test('a zero window: little is buffered, and the send hold timer ends it although keepalives come', async () => {

@@ -175,7 +175,7 @@ describe('coming up', () => {
       dialled().socket.reset();
       await settle();
       expect(['Idle', 'Active']).toContain(session.state);
-      expect(session.counters.lastError).toBe('ECONNRESET');
+      expect(session.counters.lastError).toBe('the peer reset the connection (ECONNRESET)');
       await pass(11_000);
       expect(transport.dialled).toHaveLength(2);
     },
