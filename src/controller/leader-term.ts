@@ -83,6 +83,7 @@ export class LeaderTerm {
     this.#programming = new ProgrammingWatch({
       port: northbound,
       isPending: (key) => this.#feed.isPending(key),
+      isCarried: (key) => this.#feed.isCarried(key),
     });
     this.#statuses = new ObjectStatusWriter({
       client,

@@ -78,6 +78,11 @@ export class NorthboundFeed {
     return this.#dirty === 'all' || this.#dirty.has(key);
   }
 
+  /** True when OVN is to carry the Service, as far as it was handed over. */
+  isCarried(key: string): boolean {
+    return this.#services.has(key);
+  }
+
   #schedule(): void {
     if (!this.#running || this.#timer) return;
     const { clock, coalesceMs = 5 } = this.#options;

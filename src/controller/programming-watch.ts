@@ -7,6 +7,8 @@ export interface ProgrammingWatchOptions {
   port: NorthboundPort;
   /** True while changes of the Service have not been handed over to the writer yet. */
   isPending(key: string): boolean;
+  /** True when OVN is to carry the Service, as far as it was handed over. */
+  isCarried(key: string): boolean;
 }
 
 /** Says whether OVN carries a Service, for its condition. */
@@ -19,9 +21,10 @@ export class ProgrammingWatch {
 
   /** The judgement as far as it is known now. */
   now(key: string, service: Service): Programming {
-    const { port, isPending } = this.#options;
+    const { port, isPending, isCarried } = this.#options;
     const { state, message } = port.status();
-    if (state === 'off') return { kind: 'unused' };
+    // Not carried: another proxy serves it (KEP-2447).
+    if (state === 'off' || !(isPending(key) || isCarried(key))) return { kind: 'unused' };
     const answer = isPending(key) ? ({ kind: 'pending' } as const) : port.programming(key);
     switch (answer.kind) {
       case 'programmed':

@@ -209,13 +209,18 @@ describe('handing over', () => {
 
 describe('whether OVN carries a Service', () => {
   function setUp(state: 'off' | 'waiting' | 'ready' = 'ready') {
-    const world = { state, pending: false, answer: { kind: 'pending' } as ReturnType<NorthboundPort['programming']> };
+    const world = {
+      state,
+      pending: false,
+      carried: true,
+      answer: { kind: 'pending' } as ReturnType<NorthboundPort['programming']>,
+    };
     const port: NorthboundPort = {
       ...noNorthbound,
       status: () => ({ ...noNorthbound.status(), state: world.state, message: 'why' }),
       programming: () => world.answer,
     };
-    const watch = new ProgrammingWatch({ port, isPending: () => world.pending });
+    const watch = new ProgrammingWatch({ port, isPending: () => world.pending, isCarried: () => world.carried });
     const judge = (of = service()) => watch.now('default/web', of);
     return { world, watch, judge };
   }
@@ -234,6 +239,14 @@ describe('whether OVN carries a Service', () => {
 
   test('unused OVN says nothing', () => {
     expect(setUp('off').judge()).toEqual({ kind: 'unused' });
+  });
+
+  test('a Service that another proxy serves waits for nothing, once that is known', () => {
+    const { world, judge } = setUp();
+    world.carried = false;
+    expect(judge()).toEqual({ kind: 'unused' });
+    world.pending = true;
+    expect(judge()).toMatchObject({ kind: 'known', settling: true });
   });
 
   test('it settles until it is handed over and written', () => {
