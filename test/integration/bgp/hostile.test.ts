@@ -126,7 +126,7 @@ describe('instead of an OPEN', () => {
 
   test.each<[string, Uint8Array]>([
     ['a software version of no bytes (CVE-2023-46565)', withParameters('0c 020a 4b00 4104 0000fdea 0200')],
-    ['an FQDN whose lengths lie (CVE-2025-43970)', withParameters('0f 020d 4903ffffff 4104 0000fdea 0200')],
+    ['an FQDN whose lengths lie', withParameters('0f 020d 4903ffffff 4104 0000fdea 0200')],
     ['unknown capabilities of every length', withParameters('0c 020a c800 c90101 ca00 cb0101')],
     ['many parameters of one capability each', withParameters('10 0206 010400010001 0206 41040000fdea')],
   ])('%s is nothing to stumble over', async (name, bytes) => {
