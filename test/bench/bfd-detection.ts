@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildAddon } from '../../scripts/build-addon.ts';
+import { eventually } from '../eventually.ts';
 import { type Bench, summarize } from './bench.ts';
 import { birdVersion, withSession } from './bfd/setting.ts';
 
@@ -25,13 +26,14 @@ export const run: Bench = async ({ samples = 30, progress }) => {
         const from = us.events.length;
         const { beforeMs, afterMs } = cut();
         const down = await us.untilState('s', 'down', from, 5000);
-        await sleep(200);
-        const bird = birdSince();
+        const bird = await eventually('BIRD says down', birdSince, ({ state }) => state === 'down', {
+          timeoutMs: 5_000,
+        });
         if (Number.isNaN(capture.lastMs)) throw new Error('no packet was captured; install tcpdump');
         fromLast.push(performance.timeOrigin + down.atMs - capture.lastMs);
         fromCut.push(down.atMs - beforeMs);
         pulls.push(afterMs - beforeMs);
-        if (bird.state === 'down') birds.push(bird.sinceMs - (performance.timeOrigin + beforeMs));
+        birds.push(bird.sinceMs - (performance.timeOrigin + beforeMs));
         progress(`${i + 1}/${samples}: ${[fromLast, fromCut, birds].map((of) => of.at(-1)?.toFixed(0)).join(', ')} ms`);
         mend();
         await us.until('s', (event) => event.type === 'timing' && event.detectionTimeMs === 150, {

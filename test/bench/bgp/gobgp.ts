@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { eventually } from '../../eventually.ts';
 
 export const gobgpVersion = '4.8.0';
 
@@ -71,15 +72,7 @@ export class BenchGobgp {
   }
 
   async #untilAnswers(): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await this.#ask('global');
-        return;
-      } catch (thrown) {
-        if (attempt >= 50 || this.#daemon.exitCode !== null) throw thrown;
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-    }
+    await eventually('gobgpd answers', () => this.#ask('global'), { timeoutMs: 10_000 });
   }
 
   async #ask(...words: string[]): Promise<string> {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { type Lab, netnsOf } from '../../../lab/lab.ts';
 import { type KubeClient, type KubeObject, ResourceCache, resources, type Service } from '../../../src/kube/index.ts';
+import { eventually } from '../../eventually.ts';
 import { type Bench, type BenchResult, summarize } from '../bench.ts';
 import { monotonicMs } from './arp-watch.ts';
 import { benchNamespace, handMadeSlice, openBenchLab, pools, service } from './bench-lab.ts';
@@ -32,6 +33,22 @@ async function apiWrites(client: KubeClient): Promise<Map<string, number>> {
   return counts;
 }
 
+/** The writes, once nothing has been written for two seconds: Events and the pools' status follow the addresses. */
+async function settledWrites(client: KubeClient): Promise<Map<string, number>> {
+  let last = await apiWrites(client);
+  return eventually(
+    'no more API writes',
+    async () => {
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      const now = await apiWrites(client);
+      const isSame = JSON.stringify([...now]) === JSON.stringify([...last]);
+      last = now;
+      return isSame ? now : undefined;
+    },
+    { timeoutMs: 60_000 },
+  );
+}
+
 /** 1,000 Services created flat out: from the first POST until the last has its address. */
 export const allocate1000: Bench = async ({ samples = 3, progress }): Promise<BenchResult> => {
   const count = 1_000;
@@ -47,9 +64,7 @@ export const allocate1000: Bench = async ({ samples = 3, progress }): Promise<Be
       times.push(addressedMs);
       creating.push(createdMs);
       progress(`${count} created in ${createdMs.toFixed(0)} ms, all addressed after ${addressedMs.toFixed(0)} ms`);
-      // What follows the addresses: Events, the pools' status.
-      await new Promise((resolve) => setTimeout(resolve, 5_000));
-      const after = await apiWrites(client);
+      const after = await settledWrites(client);
       writes = new Map([...after].map(([key, value]) => [key, value - (before.get(key) ?? 0)]));
       await deleteServices(client, parallel);
     }
