@@ -2,17 +2,11 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { hex, join, message } from '../wire-bytes.ts';
 import { keepalive, open, routes, type ScriptedPeer } from './scripted-peer.ts';
-import { newWorld, type World } from './world.ts';
+import { closesCleanly, newWorld, type World } from './world.ts';
 
 let world: World;
 
-afterEach(async () => {
-  const closed = world.speaker.close();
-  await world.settle();
-  await world.pass(1000);
-  await closed;
-  expect(world.clock.pendingTimers).toBe(0);
-});
+afterEach(() => closesCleanly(world));
 
 /** An OPEN of AS 65002 with these optional parameters, their length first. */
 const withParameters = (text: string) => message(1, join(hex('04 fdea 005a c0000202'), hex(text)));

@@ -4,7 +4,7 @@ import type { SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
 import { longUpdates } from '../long-updates.ts';
 import { asPath, attribute, message, nextHop, origin, prefix4, update } from '../wire-bytes.ts';
 import { keepalive, open, ScriptedPeer } from './scripted-peer.ts';
-import { newWorld, type World } from './world.ts';
+import { closesCleanly, newWorld, type World } from './world.ts';
 
 let world: World;
 async function begin(options: Partial<SpeakerOptions> = {}): Promise<World> {
@@ -12,13 +12,7 @@ async function begin(options: Partial<SpeakerOptions> = {}): Promise<World> {
   return world;
 }
 
-afterEach(async () => {
-  const closed = world.speaker.close();
-  await world.settle();
-  await world.pass(1000);
-  await closed;
-  expect(world.clock.pendingTimers).toBe(0);
-});
+afterEach(() => closesCleanly(world));
 
 const extendedMessage = [6, 0];
 const extended = open(65002, { capabilities: [extendedMessage] });

@@ -12,7 +12,7 @@ import {
   routes,
   ScriptedPeer,
 } from './scripted-peer.ts';
-import { newWorld, type World } from './world.ts';
+import { closesCleanly, newWorld, type World } from './world.ts';
 
 let world: World;
 async function begin(options: Partial<SpeakerOptions> = {}): Promise<World> {
@@ -20,14 +20,7 @@ async function begin(options: Partial<SpeakerOptions> = {}): Promise<World> {
   return world;
 }
 
-/** Whatever happened, a closed speaker leaves no timer. */
-afterEach(async () => {
-  const closed = world.speaker.close();
-  await world.settle();
-  await world.pass(1000);
-  await closed;
-  expect(world.clock.pendingTimers).toBe(0);
-});
+afterEach(() => closesCleanly(world));
 
 const refreshRequest = (subtype = 0) => message(5, [0, 1, subtype, 1]);
 const endOfRib4 = message(2, [0, 0, 0, 0]);

@@ -1,4 +1,5 @@
 /** A speaker with a clock and a network of the test's own. */
+import { expect } from '@jest/globals';
 import { ManualClock } from '../../../src/base/index.ts';
 import type { PeerOptions, SpeakerEvent, SpeakerOptions } from '../../../src/bgp-speaker/index.ts';
 import { type BgpSpeaker, createSpeaker, type Session } from '../../../src/bgp-speaker/index.ts';
@@ -75,4 +76,13 @@ export async function newWorld(options: Partial<SpeakerOptions> = {}): Promise<W
     },
     told: (type) => events.filter((event) => event.type === type) as never,
   };
+}
+
+/** Whatever happened, a closed speaker leaves no timer. */
+export async function closesCleanly(world: World): Promise<void> {
+  const closed = world.speaker.close();
+  await world.settle();
+  await world.pass(1000);
+  await closed;
+  expect(world.clock.pendingTimers).toBe(0);
 }
