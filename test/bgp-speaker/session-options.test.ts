@@ -73,6 +73,10 @@ describe('resolveSessionOptions', () => {
     ['maximumIdleHoldSeconds', { idleHoldSeconds: 10, maximumIdleHoldSeconds: 9 }],
     ['stableSeconds', { stableSeconds: 0.5 }],
     ['sendHoldSeconds', { sendHoldSeconds: -1 }],
+    ['sendHoldSeconds', { sendHoldSeconds: 131_071 }],
+    ['sendHoldSeconds', { sendHoldSeconds: 90 }],
+    ['sendHoldSeconds', { holdTimeSeconds: 3, sendHoldSeconds: 3 }],
+    ['holdTimeSeconds', { holdTimeSeconds: Number.NaN, sendHoldSeconds: 60 }],
     [
       'gracefulRestart.restartTimeSeconds',
       { gracefulRestart: { restartTimeSeconds: 4096, restarted: false, forwarding: false } },
@@ -98,6 +102,20 @@ describe('resolveSessionOptions', () => {
     expect(thrown).toBeInstanceOf(BgpOptionsError);
     expect((thrown as BgpOptionsError).problems.map((problem) => problem.field)).toEqual([field]);
     expect((thrown as BgpOptionsError).message).toMatch(new RegExp(`^${field}: `));
+  });
+
+  test('a send hold time is greater than the hold time (RFC 9687); with none of these there is nothing to exceed', () => {
+    const sendHold = (holdTimeSeconds: number | undefined, sendHoldSeconds: number) =>
+      resolveSessionOptions({
+        ...least,
+        ...(holdTimeSeconds === undefined ? {} : { holdTimeSeconds }),
+        sendHoldSeconds,
+      }).sendHoldSeconds;
+    expect(() => sendHold(90, 60)).toThrow(
+      'sendHoldSeconds: 60 is not greater than holdTimeSeconds, 90: give more, 0 for none, or leave it out',
+    );
+    expect([sendHold(undefined, 91), sendHold(65_535, 131_070), sendHold(90, 0)]).toEqual([91, 131_070, 0]);
+    expect([sendHold(0, 0), sendHold(0, 1)]).toEqual([0, 1]);
   });
 
   test('a list of AS numbers is copied', () => {

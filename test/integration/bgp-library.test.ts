@@ -99,7 +99,8 @@ describe('faults of real sockets', () => {
     for (let index = 0; index < count; index++) {
       speaker.announce(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}/32`, { multiExitDiscriminator: index });
     }
-    const session = speaker.addPeer({ address: '127.0.0.1', port, peerAs: 65_002, sendHoldSeconds: 3 });
+    const peer = { address: '127.0.0.1', port, peerAs: 65_002 };
+    const session = speaker.addPeer({ ...peer, holdTimeSeconds: 4, sendHoldSeconds: 5 });
     const events = speaker.events();
     await session.whenEstablished(signal());
     await eventually('the window to be full', () => !session.isInStep && session.counters.bytesOut > 100_000);

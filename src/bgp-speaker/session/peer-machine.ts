@@ -29,8 +29,8 @@ export interface PeerMachineConfig {
   /** A session up for this long clears the failures before it, s. */
   stableSeconds: number;
   /**
-   * The peer must take a byte within this time, s; 0 for none, as with a hold time of 0. Default per RFC 9687: the
-   * larger of 480 and twice the hold time.
+   * The peer must take a byte within this time, s, greater than our hold time; 0 for none, as with a hold time of 0.
+   * Default per RFC 9687: the larger of 480 and twice the hold time.
    */
   sendHoldSeconds?: number;
 }

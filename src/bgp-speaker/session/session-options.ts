@@ -28,7 +28,10 @@ export interface SessionOptions {
   maximumIdleHoldSeconds?: number;
   /** A session this old clears earlier failures, 1-65535; default 60. */
   stableSeconds?: number;
-  /** RFC 9687, which wants it greater than the hold time: 0 (none) to 65535; default the larger of 480 and twice that. */
+  /**
+   * The peer must take a byte within this time (RFC 9687): 0 (none), or greater than `holdTimeSeconds`, to 131070. Default
+   * the larger of 480 and twice the hold time agreed on. Where that is 0, nothing need be sent, and this has no effect.
+   */
   sendHoldSeconds?: number;
   /** RFC 8654; default false: it gains 1 %. */
   extendedMessages?: boolean;
@@ -99,7 +102,7 @@ export function resolveSessionOptions(options: SessionOptions): PeerMachineConfi
     stableSeconds: seconds('stableSeconds', 60),
     ...(options.sendHoldSeconds === undefined
       ? {}
-      : { sendHoldSeconds: check.whole('sendHoldSeconds', options.sendHoldSeconds, 0, 65_535) }),
+      : { sendHoldSeconds: checkSendHold(check, options.sendHoldSeconds, holdTimeSeconds) }),
   };
   check.done();
   return Object.freeze(config);
@@ -117,6 +120,17 @@ function checkPeerAs(check: Check, peerAs: ExpectedAs): void {
     return;
   }
   for (const asNumber of numbers) check.whole('peerAs', asNumber, 1, 0xffff_ffff);
+}
+
+/** RFC 9687 section 4.4. The hold time agreed on is never longer than ours, so it is shorter than this, too. */
+function checkSendHold(check: Check, seconds: number, holdTimeSeconds: number): number {
+  check.whole('sendHoldSeconds', seconds, 0, 2 * 65_535);
+  check.is(
+    'sendHoldSeconds',
+    seconds === 0 || !(seconds <= holdTimeSeconds),
+    `${seconds} is not greater than holdTimeSeconds, ${holdTimeSeconds}: give more, 0 for none, or leave it out`,
+  );
+  return seconds;
 }
 
 function capabilitiesOf(options: SessionOptions, wanted: readonly AddressFamily[]): Capabilities {
