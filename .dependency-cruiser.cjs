@@ -6,7 +6,7 @@ const mayImport = {
   api: ['net'],
   ipam: ['net', 'api'],
   config: ['net', 'api'],
-  service: ['net', 'api', 'kube'],
+  service: ['net', 'api', 'kube', 'base'],
   'ovsdb-client': ['base'],
   'raw-socket': ['base'],
   'bgp-speaker': ['net', 'base', 'raw-socket'],

@@ -1,33 +1,15 @@
 import { hostname } from 'node:os';
-import { defaultLoadBalancerClass } from '../api/index.ts';
-import { type LogLevel, logLevels, type OptionSpec, Options, UsageError } from '../base/index.ts';
+import { type OptionSpec, Options, UsageError } from '../base/index.ts';
+import { type OvnMode, type ProcessOptions, processOptionSpecs, readProcessOptions } from '../service/index.ts';
 
 /** The options of `ovenbird controller`. */
 export const controllerOptionSpecs: Record<string, OptionSpec> = {
-  namespace: { value: 'NAME', help: 'Namespace of Ovenbird.', env: 'POD_NAMESPACE', default: 'ovenbird-system' },
+  ...processOptionSpecs,
   'pod-name': { value: 'NAME', help: 'Name of this replica.', env: 'POD_NAME', default: hostname() },
-  kubeconfig: { value: 'FILE', help: 'Kubeconfig to use outside a cluster.', env: 'KUBECONFIG' },
   'http-port': { value: 'PORT', help: 'Port of /healthz, /readyz and /metrics.', default: '7473' },
-  'log-level': { value: 'LEVEL', help: `One of ${logLevels.join(', ')}.`, default: 'info' },
-  'load-balancer-class': {
-    value: 'CLASS',
-    help: 'spec.loadBalancerClass of the Services that are ours.',
-    default: defaultLoadBalancerClass,
-  },
-  'default-load-balancer-class': {
-    value: 'BOOLEAN',
-    help: 'Whether Services that name no class are ours too.',
-    default: 'true',
-  },
-  'speaker-key-secret': {
-    value: 'NAME',
-    help: 'Secret with the key that authenticates heartbeats; made when missing.',
-    default: 'ovenbird-speaker-key',
-  },
   'lease-name': { value: 'NAME', help: 'Lease by which the replicas elect a leader.', default: 'ovenbird-controller' },
   'leader-election-namespace': { value: 'NAME', help: 'Namespace of the Lease; default: the one of Ovenbird.' },
   workers: { value: 'COUNT', help: 'Services worked on at a time.', default: '64' },
-  'ovn-mode': { value: 'MODE', help: 'auto, full, external or off.', default: 'auto' },
   'ovn-northbound': {
     value: 'REMOTES',
     help: 'OVSDB remotes of the OVN northbound database, comma separated: tcp:HOST:PORT or ssl:HOST:PORT.',
@@ -41,16 +23,10 @@ export const controllerOptionSpecs: Record<string, OptionSpec> = {
 };
 
 /** The options of a controller, validated. */
-export interface ControllerOptions {
-  readonly namespace: string;
+export interface ControllerOptions extends Omit<ProcessOptions, 'ovnMode'> {
   readonly podName: string;
-  readonly kubeconfig?: string;
   /** 0 picks a free port. */
   readonly httpPort: number;
-  readonly logLevel: LogLevel;
-  readonly loadBalancerClass: string;
-  readonly servesUnclassed: boolean;
-  readonly keySecret: string;
   readonly leaseNamespace: string;
   readonly leaseName: string;
   readonly workers: number;
@@ -59,7 +35,7 @@ export interface ControllerOptions {
 
 /** How OVN is reached and what is written there. */
 export interface OvnOptions {
-  readonly mode: 'auto' | 'full' | 'external' | 'off';
+  readonly mode: OvnMode;
   /** OVSDB remotes; empty: OVN is not used. */
   readonly remotes: readonly string[];
   readonly tlsDirectory?: string;
@@ -69,32 +45,19 @@ export interface OvnOptions {
 /** @throws UsageError naming the option and what it takes */
 export function parseControllerOptions(args: readonly string[], env: NodeJS.ProcessEnv): ControllerOptions {
   const options = Options.parse(controllerOptionSpecs, args, env);
-  const kubeconfig = options.optional('kubeconfig');
-  const namespace = options.required('namespace');
-  const loadBalancerClass = options.required('load-balancer-class');
-  if (
-    !/^[a-z0-9A-Z]([-a-z0-9A-Z._]*[a-z0-9A-Z])?(\/[a-z0-9A-Z]([-a-z0-9A-Z._]*[a-z0-9A-Z])?)?$/.test(loadBalancerClass)
-  ) {
-    throw new UsageError(`--load-balancer-class=${loadBalancerClass}: give a class like ${defaultLoadBalancerClass}`);
-  }
+  const { ovnMode, ...common } = readProcessOptions(options);
   return Object.freeze({
-    namespace,
+    ...common,
     podName: options.required('pod-name'),
-    ...(kubeconfig === undefined ? {} : { kubeconfig }),
     httpPort: options.integer('http-port', 0, 65535),
-    logLevel: options.oneOf('log-level', logLevels),
-    loadBalancerClass,
-    servesUnclassed: options.boolean('default-load-balancer-class'),
-    keySecret: options.required('speaker-key-secret'),
-    leaseNamespace: options.optional('leader-election-namespace') ?? namespace,
+    leaseNamespace: options.optional('leader-election-namespace') ?? common.namespace,
     leaseName: options.required('lease-name'),
     workers: options.integer('workers', 1, 256),
-    ovn: parseOvnOptions(options),
+    ovn: parseOvnOptions(ovnMode, options),
   });
 }
 
-function parseOvnOptions(options: Options): OvnOptions {
-  const mode = options.oneOf('ovn-mode', ['auto', 'full', 'external', 'off']);
+function parseOvnOptions(mode: OvnMode, options: Options): OvnOptions {
   const text = options.optional('ovn-northbound') ?? '';
   const remotes = text.split(',').flatMap((remote) => remote.trim() || []);
   for (const remote of remotes) {

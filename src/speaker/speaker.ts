@@ -85,14 +85,10 @@ class Speaker {
     this.#failure.promise.catch(() => {});
     this.#hostReady = !options.hostAgent;
     this.#hostAgent = options.hostAgent ? this.#newHostAgent() : undefined;
-    const serviceClass = {
-      loadBalancerClass: options.loadBalancerClass,
-      servesUnclassed: options.defaultLoadBalancerClass,
-    };
     this.#announcer = new Announcer({
       caches,
       node: options.node,
-      isOurs: (service) => isOurs(service, serviceClass),
+      isOurs: (service) => isOurs(service, options),
       target: {
         setAssignments: (assignments) => this.#wire?.setAssignments(assignments),
         setExpectation: (expectation) => this.#wire?.setExpectation(expectation),
