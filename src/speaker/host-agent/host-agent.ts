@@ -88,6 +88,8 @@ export class HostAgent {
   #sysctlNotes: string[] = [];
   /** What must be compared with the host in the next pass. */
   #suspect = { overlay: true, routes: true, nft: false, sysctls: true };
+  /** When all of it was last compared with the host, or put there; monotonic. */
+  #assuredMs: number | undefined;
   #wake: (() => void) | undefined;
   #awake = false;
 
@@ -130,7 +132,7 @@ export class HostAgent {
       } catch (thrown) {
         if (signal.aborted) break;
         this.#lastError = describeError(thrown);
-        this.#suspect = { overlay: true, routes: true, nft: true, sysctls: true };
+        this.#suspect = everything();
         this.#logger.warn({ err: thrown }, 'host state could not be applied');
       }
       await this.#sleepUntilWoken(this.#lastError === undefined ? this.#restMs() : backoff.next(), signal);
@@ -172,9 +174,10 @@ export class HostAgent {
     const inputs = this.#inputs;
     if (!inputs?.complete) return;
     const generation = this.#generation;
-    const suspect = this.#suspect;
-    this.#suspect = { overlay: false, routes: false, nft: false, sysctls: false };
     const startedMs = this.#clock.monotonicMs();
+    const due = this.#assuredMs !== undefined && startedMs - this.#assuredMs >= this.#reconcileMs;
+    const suspect = due ? everything() : this.#suspect;
+    this.#suspect = { overlay: false, routes: false, nft: false, sysctls: false };
 
     let deviceUp = this.#overlayReader.deviceUp;
     if (suspect.overlay || !this.#overlay) {
@@ -185,7 +188,11 @@ export class HostAgent {
     const state = desiredHostState(inputs, this.#overlay, this.#options, this.#memo);
     this.#state = state;
 
-    const intact = !suspect.nft || (await this.#nft.verify(signal));
+    const compared = this.#nft.verifiable;
+    let intact = true;
+    // Changes came so fast that there never was time to see how the table should look: put it anew, so that it is right.
+    if (due && !compared) this.#nft.forget();
+    else if (suspect.nft) intact = await this.#nft.verify(signal);
     let changes = (await this.#nft.apply(state.nft, signal)) ? 1 : 0;
     if (!intact && changes > 0 && this.#appliedGeneration > 0) this.#repaired('nftables table');
 
@@ -203,6 +210,7 @@ export class HostAgent {
     await this.#flows.flush(state.treatments, this.#overlay, signal);
     if (suspect.sysctls) this.#sysctlNotes = await checkForwarding(this.#commands, state.ruleFamilies, signal);
     this.#appliedGeneration = generation;
+    if (this.#assuredMs === undefined || due || (suspect.nft && compared)) this.#assuredMs = startedMs;
     if (changes > 0) this.#lastApplyMs = this.#clock.monotonicMs() - startedMs;
   }
 
@@ -211,10 +219,11 @@ export class HostAgent {
     this.#logger.info({ what }, 'put back what somebody else removed');
   }
 
-  /** Soon after a change the table is looked at once, to know what to compare with later. */
+  /** Until the next comparison. Soon after a change the table is looked at once, to know what to compare with later. */
   #restMs(): number {
-    if (this.#appliedGeneration === 0 || this.#nft.verifiable) return this.#reconcileMs;
-    return Math.min(1_000, this.#reconcileMs);
+    const nowMs = this.#clock.monotonicMs();
+    const leftMs = Math.max(0, (this.#assuredMs ?? nowMs) + this.#reconcileMs - nowMs);
+    return this.#appliedGeneration === 0 || this.#nft.verifiable ? leftMs : Math.min(1_000, leftMs);
   }
 
   #onNftEvent(line: string): void {
@@ -259,7 +268,7 @@ export class HostAgent {
       const { promise, resolve } = Promise.withResolvers<void>();
       let timer: Timer | undefined = this.#clock.setTimer(delayMs, () => {
         timer = undefined;
-        this.#suspect = { overlay: true, routes: true, nft: true, sysctls: true };
+        this.#suspect = everything();
         resolve();
       });
       this.#wake = resolve;
@@ -269,4 +278,9 @@ export class HostAgent {
       this.#wake = undefined;
     }
   }
+}
+
+/** Nothing is taken for granted. */
+function everything(): { overlay: boolean; routes: boolean; nft: boolean; sysctls: boolean } {
+  return { overlay: true, routes: true, nft: true, sysctls: true };
 }

@@ -59,9 +59,14 @@ export class NftApplier {
     return this.#listing !== undefined;
   }
 
-  async remove(signal?: AbortSignal): Promise<void> {
+  /** What the kernel has may be something else than it was: the next `apply` puts all of it. */
+  forget(): void {
     this.#applied = undefined;
     this.#listing = undefined;
+  }
+
+  async remove(signal?: AbortSignal): Promise<void> {
+    this.forget();
     await this.#run(renderRemoval(this.#name), signal);
   }
 

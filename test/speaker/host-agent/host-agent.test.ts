@@ -160,6 +160,38 @@ describe('HostAgent', () => {
     });
   });
 
+  test('the comparison comes however often something else changes', async () => {
+    await withAgent(async (agent, host, clock) => {
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      await settle(clock, 2_000);
+      host.listing = 'table inet ovenbird { chain odd {} }';
+      host.commands.length = 0;
+      for (let i = 0; i < 70; i++) {
+        agent.setDesired(hostInputs([hostService()]));
+        await settle(clock, 500);
+      }
+      expect(host.programs).toHaveLength(2);
+      expect(agent.status().repairs).toBeGreaterThan(0);
+      expect(host.commands).toContain('cat /proc/sys/net/ipv4/ip_forward');
+      expect(host.commands.filter((line) => line.includes('route show table 7472'))).toHaveLength(2);
+    });
+  });
+
+  test('a table that changes all the time is put as a whole where it would have been compared', async () => {
+    await withAgent(async (agent, host, clock) => {
+      const whole = () => host.programs.filter((program) => program.startsWith('table inet')).length;
+      agent.setDesired(hostInputs([local('10.16.0.2')]));
+      await settle(clock);
+      for (let i = 0; i < 190; i++) {
+        agent.setDesired(hostInputs([local(`10.16.0.${3 + (i % 2)}`)]));
+        await settle(clock, 500);
+      }
+      expect(host.programs.length).toBeGreaterThan(100);
+      expect(whole()).toBe(4);
+    });
+  });
+
   test('a change runs two programs; the kernel telling of it runs none', async () => {
     await withAgent(async (agent, host, clock) => {
       agent.setDesired(hostInputs([hostService()]));
