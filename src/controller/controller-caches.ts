@@ -82,7 +82,8 @@ export function serviceKeysOf({ metadata }: EndpointSlice): string[] {
 export function projectService(service: Service): Service {
   const { [lastApplied]: _, ...annotations } = service.metadata.annotations ?? {};
   const { selector: __, ...spec } = service.spec;
-  return { ...service, metadata: { ...service.metadata, annotations }, spec };
+  const { managedFields: ___, ...metadata } = service.metadata as Service['metadata'] & { managedFields?: unknown };
+  return { ...service, metadata: { ...metadata, annotations }, spec };
 }
 
 function projectSlice(slice: EndpointSlice): EndpointSlice {

@@ -1,12 +1,12 @@
 import { type KubeObject, objectKey, type ReadStore } from '../kube/index.ts';
 
 /**
- * A cache that never shows less than what was written through it: until the watch has caught up with a write, the
- * server's answer to that write counts. Without it each write would be followed by a decision on the state before it.
+ * A cache that never shows less than what the server has answered: until the watch has caught up, the answer to a write,
+ * or a list that a new leader read, counts. Without it a decision would be made on a state that is known to be over.
  */
 export class LatestObjects<T extends KubeObject> {
   readonly #store: Pick<ReadStore<T>, 'get'>;
-  readonly #written = new Map<string, T>();
+  readonly #answered = new Map<string, T>();
 
   constructor(store: Pick<ReadStore<T>, 'get'>) {
     this.#store = store;
@@ -15,16 +15,17 @@ export class LatestObjects<T extends KubeObject> {
   /** The newest state known; undefined when the object is gone. */
   get(key: string): T | undefined {
     const cached = this.#store.get(key);
-    const written = this.#written.get(key);
-    if (!written) return cached;
-    if (cached && cached.metadata.uid === written.metadata.uid && isOlder(cached, written)) return written;
-    this.#written.delete(key);
+    const answered = this.#answered.get(key);
+    if (!answered) return cached;
+    // Also when the cache still has the object that was deleted before this one was created under its name.
+    if (cached && isOlder(cached, answered)) return answered;
+    this.#answered.delete(key);
     return cached;
   }
 
-  /** Remembers what the server answered to a write. */
-  wrote(object: T): void {
-    this.#written.set(objectKey(object), object);
+  /** Remembers what the server answered to a read or a write. */
+  answered(object: T): void {
+    this.#answered.set(objectKey(object), object);
   }
 }
 

@@ -109,7 +109,7 @@ export class ObjectStatusWriter {
     try {
       guard();
       const body = { metadata: { resourceVersion }, status };
-      latest.wrote(
+      latest.answered(
         await client.patch(
           resource,
           { name },

@@ -86,12 +86,16 @@ export class ServiceReconciler {
   }
 
   /**
-   * Takes over the addresses that Services have in their status. Of two with one address, the older one keeps it; the
-   * other gets a new one when it is reconciled.
+   * Takes over the addresses that Services, as the server lists them now, have in their status. Of two with one address,
+   * the older one keeps it; the other gets a new one when it is reconciled. A cache that shows an older state of them is
+   * not believed: an address would be taken for free that the last leader has given.
    */
   adopt(services: Iterable<Service>): void {
     const oldestFirst = [...services].sort((a, b) => (ageOf(a) < ageOf(b) ? -1 : 1));
-    for (const service of oldestFirst) this.#adopt(keyOf(service), service);
+    for (const service of oldestFirst) {
+      this.#options.services.answered(service);
+      this.#adopt(keyOf(service), service);
+    }
   }
 
   /** Reconciles the Service called `key`; see WorkQueue. */
@@ -245,7 +249,7 @@ export class ServiceReconciler {
       signal,
       timeoutMs: requestTimeoutMs,
     });
-    this.#options.services.wrote(written);
+    this.#options.services.answered(written);
     return written;
   }
 }

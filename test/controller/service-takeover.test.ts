@@ -1,0 +1,42 @@
+import { describe, expect, test } from '@jest/globals';
+import { get, ips, Life, pool } from './controller-life.ts';
+import { FakeServices } from './fake-services.ts';
+
+describe('a new leader', () => {
+  test.each([
+    [
+      'shows it before it asked for a load balancer',
+      (api: FakeServices) => {
+        api.create('web', { type: 'ClusterIP' });
+        const before = get(api, 'web');
+        api.edit('web', ({ spec }) => {
+          spec.type = 'LoadBalancer';
+        });
+        return before;
+      },
+    ],
+    [
+      'shows the one that had its name before',
+      (api: FakeServices) => {
+        api.create('web');
+        const before = get(api, 'web');
+        api.delete('web');
+        api.create('web');
+        return before;
+      },
+    ],
+  ])('whose cache still %s gives the address of a Service to nobody else', async (_, history) => {
+    const api = new FakeServices();
+    const before = history(api);
+    await new Life(api, [pool('a', '192.0.2.1')]).reconcile('web');
+    api.create('other');
+    let lags = true;
+    const cache = { get: (key: string) => (lags && key === 'default/web' ? before : api.store.get(key)) };
+    const life = new Life(api, [pool('a', '192.0.2.1')], cache);
+    await life.settle(['web', 'other']);
+    expect([ips(get(api, 'web')), ips(get(api, 'other'))]).toEqual([['192.0.2.1'], []]);
+    lags = false;
+    await life.settle(['web', 'other']);
+    expect([ips(get(api, 'web')), ips(get(api, 'other'))]).toEqual([['192.0.2.1'], []]);
+  });
+});
