@@ -131,7 +131,8 @@ function dropAll(state: SegmentState, nowMs: number, out: Output): void {
 }
 
 function goDown(state: SegmentState, nowMs: number, out: Output): void {
-  const stopped = state.mode.kind === 'stopped';
+  const resigned = state.mode.kind === 'resigning';
+  const stopped = resigned || state.mode.kind === 'stopped';
   state.mode = { kind: 'down' };
   dropAll(state, nowMs, out);
   state.peers.clear();
@@ -149,6 +150,8 @@ function goDown(state: SegmentState, nowMs: number, out: Output): void {
   }
   out.peersChanged = true;
   if (stopped) state.mode = { kind: 'stopped' };
+  // There is nobody left to hand anything to, and nothing to claim when the link is back.
+  if (resigned) out.resigned = true;
 }
 
 function changeDesired(

@@ -302,6 +302,20 @@ describe('planned moves', () => {
     expect(lan.ownership(taker, vip)?.reason.code).toBe('OwnerResigned');
   });
 
+  test('an owner that loses its carrier while it stops has stopped, and claims nothing when the carrier is back', () => {
+    const { lan, owner } = settled();
+    lan.resign(owner);
+    expect(lan.node(owner).resigned).toBe(false);
+    lan.setLink(owner, false);
+    expect(lan.node(owner).resigned).toBe(true);
+    lan.run(1_000);
+    for (const { name } of lan.nodes.values()) if (name !== owner) lan.kill(name);
+    lan.setLink(owner, true);
+    lan.noise();
+    lan.run(5_000);
+    expect(lan.answerers(vip)).toEqual([]);
+  });
+
   test('a last node that stops does not wait for anybody', () => {
     const lan = new SimulatedLan(['a']);
     lan.desire(vip, ['a']);
