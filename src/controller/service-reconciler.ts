@@ -143,7 +143,8 @@ export class ServiceReconciler {
       if (change?.announcement) announce(written, change.announcement);
     }
     const freed = allocator.settle(key);
-    if (change || freed.length > 0) onChange({ freed });
+    if (freed.length > 0) this.#freed(key, freed);
+    else if (change) onChange({ freed });
     this.#heldBack.delete(key);
     return {};
   }
@@ -217,7 +218,13 @@ export class ServiceReconciler {
     this.#waiting.delete(key);
     this.#heldBack.delete(key);
     const freed = this.#options.allocator.release(key);
-    if (freed.length > 0) this.#options.onChange({ freed });
+    if (freed.length > 0) this.#freed(key, freed);
+  }
+
+  /** The watch may have shown the write before its answer came, and OVN been told of the Service as it was before. */
+  #freed(key: string, freed: readonly Address[]): void {
+    this.#options.handOver(key);
+    this.#options.onChange({ freed });
   }
 
   /** A holder that is not in the cache: is it gone, or has the cache not heard of it yet? Only the server knows. */

@@ -22,6 +22,8 @@ export class Life {
   readonly announced: (Announcement & { service: string })[] = [];
   readonly clock = new ManualClock();
   readonly handedOver: string[] = [];
+  /** What OVN was last told to carry for a Service. */
+  readonly carried = new Map<string, string[]>();
   programming: Programming = { kind: 'unused' };
   readonly reconciler: ServiceReconciler;
   readonly #api: FakeServices;
@@ -43,7 +45,10 @@ export class Life {
       announce: (service, announcement) => {
         this.announced.push({ service: service.metadata.name, ...announcement });
       },
-      handOver: (key) => this.handedOver.push(key),
+      handOver: (key) => {
+        this.handedOver.push(key);
+        this.carried.set(key, this.allocator.reservedBy(key).map(String));
+      },
       programming: () => this.programming,
       onChange() {},
     });

@@ -69,6 +69,26 @@ describe('a new address and OVN', () => {
     expect(life.handedOver).toEqual(['default/web', 'default/web']);
   });
 
+  test('an address that was given up is taken from OVN, also when the watch tells of the write before its answer', async () => {
+    const { api, life } = setUp(settled);
+    await life.reconcile('web');
+    // The watch has OVN look at the Service while the old address is still reserved for it.
+    api.onChange = () => life.carried.set('default/web', life.allocator.reservedBy('default/web').map(String));
+    api.edit('web', ({ metadata }) => {
+      Object.assign(metadata.annotations ?? {}, { 'ovenbird.dev/loadBalancerIPs': '192.0.2.7' });
+    });
+    await life.reconcile('web');
+    expect(life.carried.get('default/web')).toEqual(['192.0.2.7']);
+
+    api.edit('web', ({ metadata }) => {
+      metadata.finalizers = [];
+    });
+    api.delete('web');
+    api.create('web', {}, { 'ovenbird.dev/loadBalancerIPs': 'unreadable' });
+    await life.reconcile('web');
+    expect(life.carried.get('default/web')).toEqual([]);
+  });
+
   test('a Service that is deleted meanwhile leaves nothing behind', async () => {
     const { api, life } = setUp(settling);
     await life.reconcile('web');
