@@ -336,7 +336,11 @@ describe('timing', () => {
 class Pair {
   now = 0;
   readonly downs: number[] = [];
+  /** Sides to which the end was a failure. */
+  readonly failed: number[] = [];
   cut = false;
+  /** So many packets of the first side are lost from now on. */
+  losses = 0;
   readonly #sessions: BfdSession[];
   readonly #random: () => number;
   readonly #due: { at: number; side: number; event: BfdEvent; kind: string }[] = [];
@@ -349,6 +353,10 @@ class Pair {
 
   get states(): string[] {
     return this.#sessions.map(({ state }) => state);
+  }
+
+  step(side: number, event: BfdEvent): void {
+    this.#step(side, event);
   }
 
   run(microseconds: number): void {
@@ -379,7 +387,8 @@ class Pair {
     };
     switch (effect.type) {
       case 'send':
-        if (!this.cut) set('packet', { type: 'packet', packet: effect.packet }, 100, 1 - side);
+        if (side === 0 && this.losses > 0) this.losses -= 1;
+        else if (!this.cut) set('packet', { type: 'packet', packet: effect.packet }, 100, 1 - side);
         break;
       case 'set-transmit':
         set(
@@ -398,29 +407,39 @@ class Pair {
         set('detect', { type: 'detect-timer' }, undefined);
         break;
       case 'changed':
-        if (effect.from === 'up') this.downs.push(this.now);
+        if (effect.from !== 'up') break;
+        this.downs.push(this.now);
+        if (effect.to === 'down' && !effect.byOperator) this.failed.push(side);
     }
   }
 }
 
+const side = fc.record({
+  tx: fc.constantFrom(50, 100, 300),
+  rx: fc.constantFrom(50, 100, 300),
+  multiplier: fc.constantFrom(2, 3, 5),
+});
+const jitter = fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true }));
+
+/** Two sessions that are up. */
+function pairOf(sides: { tx: number; rx: number; multiplier: number }[], randoms: Iterator<number>): Pair {
+  const configs = sides.map(({ tx, rx, multiplier }, index) => ({
+    localDiscriminator: index + 1,
+    desiredMinTxMicroseconds: tx * 1000,
+    requiredMinRxMicroseconds: rx * 1000,
+    detectMultiplier: multiplier,
+    passive: false,
+  }));
+  const pair = new Pair(configs, () => randoms.next().value ?? 0);
+  pair.run(4_000_000);
+  expect(pair.states).toEqual(['up', 'up']);
+  return pair;
+}
+
 test('two sessions of any intervals come up, stay up, find a cut in time, and come back', () => {
-  const side = fc.record({
-    tx: fc.constantFrom(50, 100, 300),
-    rx: fc.constantFrom(50, 100, 300),
-    multiplier: fc.constantFrom(2, 3, 5),
-  });
   fc.assert(
-    fc.property(side, side, fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })), (a, b, randoms) => {
-      const configs = [a, b].map(({ tx, rx, multiplier }, index) => ({
-        localDiscriminator: index + 1,
-        desiredMinTxMicroseconds: tx * 1000,
-        requiredMinRxMicroseconds: rx * 1000,
-        detectMultiplier: multiplier,
-        passive: false,
-      }));
-      const pair = new Pair(configs, () => randoms.next().value ?? 0);
-      pair.run(4_000_000);
-      expect(pair.states).toEqual(['up', 'up']);
+    fc.property(side, side, jitter, (a, b, randoms) => {
+      const pair = pairOf([a, b], randoms);
       pair.run(5_000_000);
       expect(pair.downs).toEqual([]);
       pair.cut = true;
@@ -437,6 +456,20 @@ test('two sessions of any intervals come up, stay up, find a cut in time, and co
       pair.cut = false;
       pair.run(4_000_000);
       expect(pair.states).toEqual(['up', 'up']);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('a session taken down is no failure to the peer, though all packets that say so are lost but the last', () => {
+  fc.assert(
+    fc.property(side, side, fc.nat(1_000_000), jitter, (a, b, after, randoms) => {
+      const pair = pairOf([a, b], randoms);
+      pair.run(1_000_000 + after);
+      pair.losses = a.multiplier - 1;
+      pair.step(0, { type: 'admin-down' });
+      pair.run(3_000_000);
+      expect([pair.states, pair.failed, pair.downs.length]).toEqual([['admin-down', 'down'], [], 2]);
     }),
     { numRuns: 30 },
   );

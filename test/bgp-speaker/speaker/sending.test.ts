@@ -47,6 +47,37 @@ test('an export policy that takes its time holds up no turn of the event loop fo
   expect(clock.pendingTimers).toBe(0);
 });
 
+test('a turn of the event loop that is over is over for messages too, though the peer would take more', async () => {
+  /** Every look at it takes time. */
+  class SlowClock extends ManualClock {
+    looks = 0;
+    override monotonicMs(): number {
+      this.looks += 1;
+      return super.monotonicMs() + this.looks * 0.25;
+    }
+  }
+  const clock = new SlowClock();
+  const { speaker, establish, settle } = await newWorld({ clock });
+  const { session } = await establish();
+  for (let index = 0; index < 200; index++) {
+    speaker.announce(`10.0.0.${index}/32`, { multiExitDiscriminator: index });
+  }
+  await Promise.resolve();
+  const sent = () => session.counters.messagesOut.update;
+  const turns: number[] = [sent()];
+  while (!session.isInStep && turns.length < 1000) {
+    const before = sent();
+    await new Promise((resolve) => setImmediate(resolve));
+    turns.push(sent() - before);
+  }
+  // A turn has time for 8 looks, and each message takes one.
+  expect(Math.max(...turns)).toBeLessThanOrEqual(8);
+  expect(sent()).toBe(200);
+  const closed = speaker.close();
+  await settle();
+  await closed;
+});
+
 test('routes that cannot be sent are told ten times a second, with how many were left out', async () => {
   const { speaker, establish, settle, pass, told } = await newWorld();
   await establish({
