@@ -165,7 +165,10 @@ export class RouteApplier {
   }
 }
 
-/** What a listing command prints; undefined when what it should list (a device, a route table) does not exist. */
+/**
+ * What a listing command prints; undefined when what it should list (a device, a route table, or on a kernel started
+ * with ipv6.disable=1 a whole family) does not exist.
+ */
 export async function listing(
   commands: HostCommands,
   argv: readonly string[],
@@ -175,8 +178,9 @@ export async function listing(
     const text = (await commands.run(argv, signal ? { signal } : {})).trim();
     return text === '' ? undefined : text;
   } catch (thrown) {
-    if (thrown instanceof HostCommandError && /does not exist|Cannot find device/.test(thrown.message))
-      return undefined;
+    if (thrown instanceof HostCommandError && absent.test(thrown.message)) return undefined;
     throw thrown;
   }
 }
+
+const absent = /does not exist|Cannot find device|Address family not supported/;

@@ -18,6 +18,7 @@ class FakeHost implements HostCommands {
   link = '[{"ifname":"ovn0","flags":["UP"]}]';
   listing = 'table inet ovenbird {}';
   conntrack = true;
+  ipv6 = true;
   failNft: ((program: string) => string | undefined) | undefined;
   /** What `ip monitor` prints. */
   tell: (line: string) => void = () => {};
@@ -36,6 +37,12 @@ class FakeHost implements HostCommands {
     if (line.includes('link show')) return this.link;
     if (line.includes('-4 route show dev')) return '[{"dst":"10.16.0.0/16","gateway":"100.64.0.1"}]';
     if (line.startsWith('cat')) return '1\n';
+    // What `ip` says of any family whose rules the kernel does not have; it lists no routes of such a family.
+    if (line.includes('-6 rule show') && !this.ipv6)
+      throw new HostCommandError(
+        'CommandFailed',
+        `${line} ended with 255: RTNETLINK answers: Address family not supported by protocol / Dump terminated`,
+      );
     if (argv[0] === 'conntrack' && !this.conntrack)
       throw new HostCommandError('CommandMissing', 'conntrack is not installed');
     return '';
@@ -243,6 +250,17 @@ describe('HostAgent', () => {
       host.link = '';
       await settle(clock, 40_000);
       expect(agent.status().notes).toEqual([expect.stringContaining('ovn0 does not exist')]);
+    });
+  });
+
+  test('a kernel that was started without IPv6 has nothing of it to list, and IPv4 is served', async () => {
+    await withAgent(async (agent, host, clock) => {
+      host.ipv6 = false;
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      expect(agent.status()).toMatchObject({ state: 'applied', lastError: undefined });
+      expect(host.batches).toEqual([expect.stringContaining('rule add from all priority 7472 table 7472')]);
+      await agent.cleanup();
     });
   });
 
