@@ -1,7 +1,7 @@
 /** What OPENs and other messages brought down elsewhere, and what a session makes of it. UPDATEs: update-lessons.ts. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { hex, join, message } from '../wire-bytes.ts';
-import { keepalive, open, routes, type ScriptedPeer } from './scripted-peer.ts';
+import { gracefulRestart, keepalive, notification, open, routes, type ScriptedPeer } from './scripted-peer.ts';
 import { closesCleanly, newWorld, type World } from './world.ts';
 
 let world: World;
@@ -78,5 +78,48 @@ describe('ROUTE-REFRESH with filters, which nobody here has announced (RFC 5291)
     peer.send(message(5, [0, 1, 0, 1, ...filters]), routes('203.0.113.0/24'), keepalive);
     expect(await answer(peer, session.state)).toBe('Established');
     expect(session.counters.prefixesIn).toBe(1);
+  });
+});
+
+// GoBGP read the type of an RTR message, a protocol that is not spoken here, when there were no bytes. BGP's is the 19th.
+describe('a message without a type', () => {
+  test('CVE-2025-43973: the peer leaves after 18 bytes', async () => {
+    world = await newWorld();
+    const { session, peer } = await world.establish();
+    peer.send(message(2).subarray(0, 18));
+    await world.settle();
+    expect(session.state).toBe('Established');
+    peer.socket.end();
+    await world.settle();
+    expect([peer.notified, session.counters.lastError]).toEqual([undefined, 'the peer closed the connection']);
+  });
+
+  test('CVE-2025-43973: the length ends before it', async () => {
+    world = await newWorld();
+    const { peer } = await world.establish();
+    const header = Uint8Array.of(...new Uint8Array(16).fill(255), 0, 18);
+    peer.send(header, keepalive);
+    await world.settle();
+    expect(peer.notified).toEqual([1, 2, 0, 18]);
+  });
+});
+
+// FRR looked for the code and subcode within, whatever the length; the report's message has one byte.
+describe('a hard reset that does not say why (RFC 8538), where both sides have graceful restart with the N bit', () => {
+  test.each<[string, number[]]>([
+    ['FRR 20793: a code and no subcode', [6]],
+    ['FRR 20793: nothing', []],
+  ])('%s', async (_, data) => {
+    world = await newWorld();
+    const restart = { restartTimeSeconds: 30, restarted: false, forwarding: true };
+    const { session, peer } = await world.establish(
+      { gracefulRestart: restart },
+      open(65002, { capabilities: [gracefulRestart] }),
+    );
+    expect(session.negotiated?.gracefulRestart?.notification).toBe(true);
+    peer.send(notification(6, 9, data));
+    await world.settle();
+    expect(world.told('down')).toMatchObject([{ text: 'the peer says: cease (6/9): hard reset' }]);
+    expect([peer.notified, peer.isEnded]).toEqual([undefined, true]);
   });
 });
