@@ -22,6 +22,8 @@ export const allocationReasons = {
   InvalidRequest: 'The addresses or the pool that the Service asks for cannot be read, or do not fit its IP families.',
   ConflictingRequests: 'The annotation and spec.loadBalancerIP of the Service ask for different addresses.',
   HeadlessService: 'The Service has clusterIP None, so there is nothing to balance.',
+  StatusOverwritten:
+    'Another program put something else into the status of the Service. It is corrected, by and by at most every ten seconds. Seen as an Event only.',
   Released:
     'The Service does not ask for a load balancer any more, so its addresses were taken back. Seen as an Event only.',
 } as const;
@@ -56,7 +58,7 @@ export const announcementReasons = {
   NoEndpoints: 'The Service has no endpoint that is ready, so nobody answers for its address.',
   NoLocalEndpoints: 'externalTrafficPolicy is Local and no node that may announce runs a ready endpoint.',
   NoEligibleNode: 'Every node is left out by the node selectors, by label or by its conditions.',
-  HostAgentNotReady: 'The host agent of this node has not programmed the address yet, so the node does not claim it.',
+  HostAgentNotReady: 'The host agent of this node has not programmed it yet, or its overlay interface is away, so the node leaves the address to others.',
   ServiceDeleted: 'The Service is being deleted.',
 } as const;
 

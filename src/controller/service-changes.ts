@@ -109,6 +109,20 @@ export function statusPatch(
 }
 
 /**
+ * What to tell when somebody else replaced the addresses in the status of a Service. Undefined when nothing is in their
+ * place: the API server itself takes them away when the type changes.
+ *
+ * @param ours what is written instead; empty when the Service has no address
+ */
+export function overwrittenNews(service: Service, ours: string): Announcement | undefined {
+  const theirs = (service.status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip ?? hostname ?? '');
+  if (theirs.length === 0) return undefined;
+  const instead = ours === '' ? 'it was removed' : `${ours.replace(',', ' and ')} was written again`;
+  const note = `somebody else wrote ${theirs.join(' and ')} into the status of the Service; ${instead}. Let one load-balancer implementation serve it: switch the other off, or name one by spec.loadBalancerClass`;
+  return { type: 'Warning', reason: 'StatusOverwritten', note };
+}
+
+/**
  * What takes our part out of the status of a Service that is let go: its addresses and our conditions. Undefined when
  * nothing of it is there.
  *

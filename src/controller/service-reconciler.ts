@@ -18,11 +18,13 @@ import {
   claimPatch,
   clearedStatusPatch,
   type MetadataPatch,
+  overwrittenNews,
   type Programming,
   type StatusPatch,
   statusPatch,
   unclaimPatch,
 } from './service-changes.ts';
+import { StatusContests } from './status-contest.ts';
 
 /** What the reconciler needs of its surroundings. */
 export interface ServiceReconcilerOptions {
@@ -66,9 +68,11 @@ export class ServiceReconciler {
   readonly #waiting = new Set<string>();
   /** Services with new addresses that are not published yet, because OVN does not carry them yet. */
   readonly #heldBack = new Map<string, { addresses: string; sinceMs: number }>();
+  readonly #contests: StatusContests;
 
   constructor(options: ServiceReconcilerOptions) {
     this.#options = options;
+    this.#contests = new StatusContests(options.clock);
   }
 
   /** Keys of the Services that wait for an address, those that wait longest first. */
@@ -134,13 +138,19 @@ export class ServiceReconciler {
     // One write carries finalizer and address, so that no Service ever shows an address without the finalizer.
     const claim = claimPatch(observed, decision, serviceClass.loadBalancerClass);
     const change = statusPatch(observed, decision, programming, kubeTime(clock.nowMs()));
+    const ingress = change?.patch.loadBalancer && (change.patch.loadBalancer.ingress ?? []).map(({ ip }) => ip).join();
+    const waitMs = ingress === undefined ? 0 : this.#contests.waitMs(key, ingress);
+    if (waitMs > 0) return { requeueAfterMs: waitMs };
     if (claim || change) {
       const both = { ...(claim ? { metadata: claim } : {}), ...(change ? { status: change.patch } : {}) };
       const written = await this.#patch(observed, both, signal);
       const unclaimed = claimPatch(written, decision, serviceClass.loadBalancerClass);
       // A server that takes no metadata along with a status gets it by itself.
       if (unclaimed) await this.#patch(written, { metadata: unclaimed }, signal);
-      if (change?.announcement) announce(written, change.announcement);
+      const overwritten = ingress !== undefined && this.#contests.isCorrection(key, ingress);
+      if (ingress !== undefined) this.#contests.wrote(key, ingress);
+      const announcement = (overwritten && overwrittenNews(observed, ingress)) || change?.announcement;
+      if (announcement) announce(written, announcement);
     }
     const freed = allocator.settle(key);
     if (freed.length > 0) this.#freed(key, freed);
@@ -217,6 +227,7 @@ export class ServiceReconciler {
     this.#uids.delete(key);
     this.#waiting.delete(key);
     this.#heldBack.delete(key);
+    this.#contests.forget(key);
     const freed = this.#options.allocator.release(key);
     if (freed.length > 0) this.#freed(key, freed);
   }
