@@ -38,13 +38,26 @@ export class Output {
   probeWitnesses = false;
   peersChanged = false;
   resigned = false;
-  disown: string[] | undefined;
-  own: string[] | undefined;
   announce: Set<string> | undefined;
   /** By MAC address of the owner that is looked for, 0 for nobody's; negative: ask only that owner, by unicast. */
   probes: Map<number, string[]> | undefined;
   changed: Set<Entry> | undefined;
   sends: Extract<Effect, { kind: 'send' }>[] | undefined;
+  #own: Set<string> | undefined;
+  #disown: Set<string> | undefined;
+
+  addOwned(address: string): void {
+    this.#own ??= new Set();
+    this.#own.add(address);
+  }
+
+  /** The last word counts: what was taken in this very step, and given up again, is not answered for either. */
+  addDisowned(address: string): void {
+    this.announce?.delete(address);
+    if (this.#own?.delete(address)) return;
+    this.#disown ??= new Set();
+    this.#disown.add(address);
+  }
 
   addProbe(address: string, mac: number, unicast: boolean): void {
     this.probes ??= new Map();
@@ -73,10 +86,10 @@ export class Output {
     if (this.#isEmpty()) return nothing;
     const effects: Effect[] = [];
     if (this.closeGate) effects.push({ kind: 'close-gate' });
-    if (this.disown) effects.push({ kind: 'disown', addresses: this.disown });
+    if (this.#disown) effects.push({ kind: 'disown', addresses: [...this.#disown] });
     if (this.sends) effects.push(...this.sends);
-    if (this.own) effects.push({ kind: 'own', addresses: this.own });
-    if (this.announce) effects.push({ kind: 'announce', addresses: [...this.announce] });
+    if (this.#own?.size) effects.push({ kind: 'own', addresses: [...this.#own] });
+    if (this.announce?.size) effects.push({ kind: 'announce', addresses: [...this.announce] });
     for (const [key, addresses] of this.probes ?? []) {
       const sample = key === 0 ? addresses : spread(addresses, probeSample);
       if (key >= 0) effects.push({ kind: 'probe', addresses: sample, to: undefined });
@@ -95,8 +108,8 @@ export class Output {
       this.probeWitnesses ||
       this.peersChanged ||
       this.resigned ||
-      this.disown ||
-      this.own ||
+      this.#disown ||
+      this.#own ||
       this.announce ||
       this.probes ||
       this.changed ||

@@ -299,8 +299,7 @@ function take(state: SegmentState, entry: Entry, cause: ClaimCause, nowMs: numbe
   const verified = cause === 'first' && state.options.timing.probeCount > 0;
   const verification = verified ? planVerification(state, nowMs) : undefined;
   setPhase(state, entry, { kind: 'owner', epoch, cause, verification, yieldUntilMs: undefined }, nowMs, out);
-  out.own ??= [];
-  out.own.push(entry.address);
+  out.addOwned(entry.address);
   if (verification) verify(state, entry, verification, nowMs, out);
   else out.addAnnouncement(entry.address);
 }
@@ -340,9 +339,7 @@ export function release(
   record(state, op('release', entry, entry.phase.epoch), nowMs);
   entry.lastEnd = lastEnd;
   entry.freeSinceMs = undefined;
-  out.disown ??= [];
-  out.disown.push(entry.address);
-  out.announce?.delete(entry.address);
+  out.addDisowned(entry.address);
   setPhase(state, entry, { kind: 'none' }, nowMs, out);
 }
 

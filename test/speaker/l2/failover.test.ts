@@ -401,6 +401,22 @@ describe('planned moves', () => {
     expect(lan.longestGapMs(vip)).toBe(0);
   });
 
+  test('who learns in one message that it may take the address, and that it is taken back, does not answer', () => {
+    const { lan, owner, others } = settled();
+    lan.drops = (from) => from.name === owner;
+    lan.desire(vip, others, [owner]);
+    lan.desire(vip, [], [owner]);
+    lan.desire(vip, names, [owner]);
+    lan.drops = undefined;
+    lan.run(500);
+    expect(lan.answerers(vip)).toEqual([owner]);
+    expect(lan.ownerChanges.filter(({ address }) => address === vip).map(({ node }) => node)).toEqual([
+      owner,
+      owner,
+      owner,
+    ]);
+  });
+
   test('removing the address stops it everywhere', () => {
     const { lan } = settled();
     lan.desire(vip, undefined);

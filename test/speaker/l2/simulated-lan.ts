@@ -505,6 +505,7 @@ export class SimulatedLan {
       }
     }
     if (unsent) step(state, { kind: 'heartbeat-unsent' }, this.nowMs);
+    if (node.running && node.state === state) expectAnswersToBeOwned(node);
     const dueMs = state.wakeMs;
     if (dueMs !== Number.POSITIVE_INFINITY) {
       this.#events.push(Math.max(this.nowMs + 0.01, dueMs), () => {
@@ -579,6 +580,13 @@ export class SimulatedLan {
         return;
     }
   }
+}
+
+/** Who answers for what it does not own could not be told to stop by anybody. */
+function expectAnswersToBeOwned({ name, answersFor, state }: SimulatedNode): void {
+  const stray = [...answersFor].find((address) => !state.owned.has(address));
+  if (stray !== undefined) throw new RangeError(`${name} answers for ${stray}, which it does not own`);
+  if (answersFor.size !== state.owned.size) throw new RangeError(`${name} does not answer for all that it owns`);
 }
 
 function wishes(desired: ReadonlyMap<string, readonly string[]>) {
