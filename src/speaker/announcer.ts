@@ -120,7 +120,7 @@ export class Announcer {
       const keptOut = eligibleNodes.includes(this.#options.node) && !this.#options.hostReady();
       if (keptOut) {
         const code = 'HostAgentNotReady';
-        const message = `the host agent has not programmed this node yet, so it leaves ${address} to others`;
+        const message = `this host has no way for Services into the overlay (yet), so it leaves ${address} to others`;
         const owner = reports.find((report) => report.owner !== undefined)?.owner;
         return [
           { address, services, role: 'none', ...(owner === undefined ? {} : { owner }), reason: { code, message } },

@@ -14,7 +14,8 @@ import { allSynced, inClusterConfig, KubeClient, kubeconfig, resources, type Sec
 import { releaseFilePages } from '../raw-socket/index.ts';
 import { isOurs } from '../service/index.ts';
 import { Announcer } from './announcer.ts';
-import { defaultHostAgentOptions, HostAgent } from './host-agent/index.ts';
+import { defaultHostAgentOptions, HostAgent, type HostAgentStatus } from './host-agent/index.ts';
+import { HostReadiness } from './host-readiness.ts';
 import { HostFeed } from './host-services.ts';
 import type { SpeakerOptions } from './options.ts';
 import { type SpeakerCaches, speakerCaches } from './speaker-caches.ts';
@@ -73,8 +74,8 @@ class Speaker {
   readonly #failure = Promise.withResolvers<never>();
   #hostFeed: HostFeed | undefined;
   #wire: WireWorker | undefined;
+  readonly #host: HostReadiness;
   #segments: readonly SegmentReport[] = [];
-  #hostReady: boolean;
   #started = false;
 
   constructor(options: SpeakerOptions, caches: SpeakerCaches, clock: Clock, logger: Logger) {
@@ -83,7 +84,7 @@ class Speaker {
     this.#clock = clock;
     this.#logger = logger;
     this.#failure.promise.catch(() => {});
-    this.#hostReady = !options.hostAgent;
+    this.#host = new HostReadiness(clock, !options.hostAgent, () => this.#onHostChange());
     this.#hostAgent = options.hostAgent ? this.#newHostAgent() : undefined;
     this.#announcer = new Announcer({
       caches,
@@ -93,7 +94,7 @@ class Speaker {
         setAssignments: (assignments) => this.#wire?.setAssignments(assignments),
         setExpectation: (expectation) => this.#wire?.setExpectation(expectation),
       },
-      hostReady: () => this.#hostReady,
+      hostReady: () => this.#host.ready,
     });
   }
 
@@ -125,7 +126,6 @@ class Speaker {
     this.#started = true;
     this.#logger.info({ node: this.#options.node, clusterId }, 'announcing');
 
-    await Promise.race([this.#failure.promise, this.#untilHostReady(signal)]);
     await Promise.race([this.#failure.promise, this.#settle(signal)]);
     await Promise.race([this.#failure.promise, aborted(signal)]);
     await agentDone;
@@ -133,7 +133,20 @@ class Speaker {
 
   #newHostAgent(): HostAgent {
     const { ovnInterface: device } = this.#options;
-    return new HostAgent({ clock: this.#clock, logger: this.#logger, options: { device } });
+    return new HostAgent({
+      clock: this.#clock,
+      logger: this.#logger,
+      options: { device },
+      onPass: () => this.#host.tell(this.#hostAgent?.status().carries ?? false),
+    });
+  }
+
+  #onHostChange(): void {
+    const { ready } = this.#host;
+    const notes = this.#hostAgent?.status().notes;
+    if (ready) this.#logger.info({}, 'this host carries traffic: it stands for election');
+    else this.#logger.warn({ notes }, 'this host has no way into the overlay: its addresses are handed over');
+    this.#announcer.touchAll();
   }
 
   /** Takes away what mode `full` has left on this host: it would be in the way of the Service proxy that serves it now. */
@@ -158,6 +171,7 @@ class Speaker {
   }
 
   async close(): Promise<void> {
+    this.#host.stop();
     this.#announcer.stop();
     this.#hostFeed?.stop();
     await this.#wire?.close();
@@ -188,7 +202,8 @@ class Speaker {
       .filter(([, { status }]) => !status.synced)
       .map(([name, { status }]) => `cache ${name}: ${status.message || status.phase}`);
     if (waiting.length === 0 && !this.#started) waiting.push(this.#waitingFor());
-    if (!this.#hostReady) waiting.push(`host agent: ${this.#hostAgent?.status().lastError ?? 'not applied yet'}`);
+    const agent = this.#hostAgent?.status();
+    if (agent?.appliedGeneration === 0) waiting.push(`host agent: ${agent.lastError ?? 'not applied yet'}`);
     return waiting.length === 0 ? { status: 200, body: 'ok\n' } : { status: 503, body: `${waiting.join('\n')}\n` };
   }
 
@@ -225,11 +240,8 @@ class Speaker {
         ? {}
         : {
             hostAgent: {
-              ready: this.#hostReady && agent.state !== 'failing',
-              reason: {
-                code: agent.state,
-                message: agent.lastError ?? `${agent.services} Services and ${agent.routes} routes programmed`,
-              },
+              ready: agent.carries && agent.state !== 'failing',
+              reason: { code: agent.state, message: agent.lastError ?? wordsOf(agent) },
             },
           }),
     };
@@ -297,18 +309,11 @@ class Speaker {
       this.#logger.debug({ err: thrown }, 'pages of code could not be released');
     }
   }
+}
 
-  /** Stands for election once the host agent has programmed this node for the first time. */
-  async #untilHostReady(signal: AbortSignal): Promise<void> {
-    while (!this.#hostReady && !signal.aborted) {
-      if ((this.#hostAgent?.status().appliedGeneration ?? 0) > 0) {
-        this.#hostReady = true;
-        this.#announcer.touchAll();
-        return;
-      }
-      await this.#clock.sleep(20, signal).catch(() => {});
-    }
-  }
+function wordsOf({ carries, notes, services, routes }: HostAgentStatus): string {
+  if (!carries && notes.length > 0) return notes.join('; ');
+  return `${services} Services and ${routes} routes programmed`;
 }
 
 /** Resolves when the signal aborts. */

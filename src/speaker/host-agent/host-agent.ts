@@ -26,6 +26,8 @@ export interface HostAgentStatus {
   appliedGeneration: number;
   lastError: string | undefined;
   overlay: Overlay | undefined;
+  /** Whether packets for Services have a way from here: all was applied, and the overlay's interface is up. */
+  carries: boolean;
   services: number;
   routes: number;
   /** How often something that somebody else removed or changed was put back. */
@@ -52,6 +54,8 @@ export interface HostAgentDependencies {
   gatherMs?: number;
   /** Address the health check ports listen on. Default: all. */
   healthCheckHost?: string;
+  /** Called after each pass, whatever came of it. */
+  onPass?(): void;
 }
 
 /**
@@ -68,6 +72,7 @@ export class HostAgent {
   readonly #options: HostAgentOptions;
   readonly #reconcileMs: number;
   readonly #gatherMs: number;
+  readonly #onPass: () => void;
   readonly #nft: NftApplier;
   readonly #routes: RouteApplier;
   readonly #overlayReader: OverlayReader;
@@ -79,6 +84,7 @@ export class HostAgent {
   #generation = 0;
   #appliedGeneration = 0;
   #overlay: Overlay | undefined;
+  #carries = false;
   #state: HostState | undefined;
   #lastRoutes: string | undefined;
   #lastError: string | undefined;
@@ -101,6 +107,7 @@ export class HostAgent {
     this.#options = { ...defaultHostAgentOptions, ...options };
     this.#reconcileMs = reconcileMs;
     this.#gatherMs = gatherMs;
+    this.#onPass = () => dependencies.onPass?.();
     this.#nft = new NftApplier(commands, this.#options.table);
     this.#routes = new RouteApplier(commands, this.#options.routeTable);
     this.#overlayReader = new OverlayReader(commands, this.#routes, this.#options.device);
@@ -135,6 +142,7 @@ export class HostAgent {
         this.#suspect = everything();
         this.#logger.warn({ err: thrown }, 'host state could not be applied');
       }
+      this.#onPass();
       await this.#sleepUntilWoken(this.#lastError === undefined ? this.#restMs() : backoff.next(), signal);
       await this.#clock.sleep(this.#gatherMs, signal).catch(() => {});
     }
@@ -151,6 +159,7 @@ export class HostAgent {
       appliedGeneration: this.#appliedGeneration,
       lastError: this.#lastError,
       overlay: this.#overlay,
+      carries: this.#carries,
       services: services.length,
       routes: this.#state?.routes.length ?? 0,
       repairs: this.#repairs,
@@ -185,6 +194,8 @@ export class HostAgent {
       deviceUp = this.#overlayReader.deviceUp;
       this.#notes = this.#overlayReader.notes;
     }
+    const hasWay = deviceUp && Object.keys(this.#overlay.gateways).length > 0;
+    if (!hasWay) this.#carries = false;
     const state = desiredHostState(inputs, this.#overlay, this.#options, this.#memo);
     this.#state = state;
 
@@ -210,6 +221,7 @@ export class HostAgent {
     await this.#flows.flush(state.treatments, this.#overlay, signal);
     if (suspect.sysctls) this.#sysctlNotes = await checkForwarding(this.#commands, state.ruleFamilies, signal);
     this.#appliedGeneration = generation;
+    this.#carries = hasWay;
     if (this.#assuredMs === undefined || due || (suspect.nft && compared)) this.#assuredMs = startedMs;
     if (changes > 0) this.#lastApplyMs = this.#clock.monotonicMs() - startedMs;
   }

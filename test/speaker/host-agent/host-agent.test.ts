@@ -17,6 +17,7 @@ class FakeHost implements HostCommands {
   readonly batches: string[] = [];
   link = '[{"ifname":"ovn0","flags":["UP"]}]';
   listing = 'table inet ovenbird {}';
+  failRoutes: string | undefined;
   conntrack = true;
   ipv6 = true;
   failNft: ((program: string) => string | undefined) | undefined;
@@ -26,6 +27,8 @@ class FakeHost implements HostCommands {
   async run(argv: readonly string[], options: { stdin?: string } = {}): Promise<string> {
     const line = argv.join(' ');
     this.commands.push(line);
+    if (line.includes('-batch') && this.failRoutes !== undefined)
+      throw new HostCommandError('CommandFailed', this.failRoutes);
     if (line.includes('-batch')) this.batches.push(options.stdin ?? '');
     if (line === 'nft -f -') {
       const failure = this.failNft?.(options.stdin ?? '');
@@ -54,14 +57,19 @@ class FakeHost implements HostCommands {
   }
 }
 
-async function withAgent(work: (agent: HostAgent, host: FakeHost, clock: ManualClock) => Promise<void>): Promise<void> {
+/** @param work gets in `carried` what the status said after each pass */
+async function withAgent(
+  work: (agent: HostAgent, host: FakeHost, clock: ManualClock, carried: boolean[]) => Promise<void>,
+): Promise<void> {
   const clock = new ManualClock();
   const host = new FakeHost();
-  const agent = new HostAgent({ clock, logger: silentLogger, commands: host });
+  const carried: boolean[] = [];
+  const onPass = () => carried.push(agent.status().carries);
+  const agent = new HostAgent({ clock, logger: silentLogger, commands: host, onPass });
   const stop = new AbortController();
   const running = agent.run(stop.signal);
   try {
-    await work(agent, host, clock);
+    await work(agent, host, clock, carried);
   } finally {
     stop.abort();
     await clock.advance(60_000);
@@ -261,6 +269,33 @@ describe('HostAgent', () => {
       expect(agent.status()).toMatchObject({ state: 'applied', lastError: undefined });
       expect(host.batches).toEqual([expect.stringContaining('rule add from all priority 7472 table 7472')]);
       await agent.cleanup();
+    });
+  });
+
+  test('a host carries while the overlay is there and all is applied', async () => {
+    await withAgent(async (agent, host, clock, carried) => {
+      const link = host.link;
+      host.link = '';
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      expect(agent.status()).toMatchObject({ state: 'applied', carries: false });
+      host.failRoutes = 'Error: Nexthop has invalid gateway.';
+      host.link = link;
+      host.tell('5: ovn0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1400 qdisc noqueue state UP ');
+      await settle(clock);
+      expect(agent.status()).toMatchObject({ state: 'failing', carries: false });
+      host.failRoutes = undefined;
+      await settle(clock, 2_000);
+      expect(agent.status()).toMatchObject({ state: 'applied', carries: true });
+      host.failNft = () => 'nft: Cannot allocate memory';
+      agent.setDesired(hostInputs([local('10.16.0.9')]));
+      await settle(clock);
+      expect(agent.status()).toMatchObject({ state: 'failing', carries: true });
+      host.link = '[{"ifname":"ovn0","flags":["BROADCAST"]}]';
+      host.tell('Deleted 5: ovn0: <BROADCAST,MULTICAST> mtu 1400 qdisc noqueue state DOWN ');
+      await settle(clock, 20_000);
+      expect(agent.status()).toMatchObject({ state: 'failing', carries: false });
+      expect(carried.filter((value, i) => value !== carried[i - 1])).toEqual([false, true, false]);
     });
   });
 
