@@ -96,7 +96,11 @@ suite(`BFD sessions${reason === undefined ? '' : ` (skipped: ${reason})`}`, () =
     send(made, { to: cable.us, port: 3784, ttl: 64, count: 5000 });
     const { discarded, droppedByKernel } = await us.engineStatus();
     const total = Object.values(discarded).reduce((sum, count) => sum + count, 0) + droppedByKernel;
-    expect(total).toBe(25_000);
+    // Where the flood overruns the receive buffer, heartbeats of the peer go the same way.
+    const { received } = await us.status('s');
+    const lost = (await peer.status('s')).sent - received;
+    expect(total).toBeGreaterThanOrEqual(25_000);
+    expect(total).toBeLessThanOrEqual(25_000 + lost);
     expect(discarded.version).toBeGreaterThan(1000);
     expect(discarded['your-discriminator']).toBeGreaterThan(100);
     expect(us.states('s', from)).toEqual([]);
