@@ -158,6 +158,13 @@ export class RunningController {
     return this.#client?.counters.writes(resource) ?? 0;
   }
 
+  /** Waits for that many writes, no more: who watches may see an object before its writer has the answer. */
+  async wrote(resource: string, count: number): Promise<void> {
+    const ask = () => this.writesOf(resource);
+    const writes = await eventually(`${count} writes of ${resource}`, ask, (writes) => writes >= count);
+    if (writes > count) throw new RangeError(`${writes} writes of ${resource} where ${count} are enough`);
+  }
+
   counters(): object[] {
     return this.#client?.counters.snapshot() ?? [];
   }
