@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Not `npm ci`: it refuses a lock file without the packages of other platforms, which not every registry mirror has.
 # The lock file still pins every package, and --no-save leaves it as it is.
@@ -35,6 +35,13 @@ check: deps ## Types, style, import rules, dead code
 test-unit: deps ## Unit tests only (under half a minute)
 	npm run -s addon
 	npm run -s test:unit
+
+# What is found becomes an example of its property.
+.PHONY: test-properties
+test-properties: TIMES ?= 100
+test-properties: deps ## The unit tests' properties with TIMES=100 times their random cases (quarter of an hour)
+	npm run -s addon
+	PROPERTY_TIMES=$(TIMES) npm run -s test:unit -- --testTimeout=86400000 $$(grep -rl fast-check test --include='*.test.ts' --exclude-dir=integration)
 
 .PHONY: test
 test: build ## Everything CI runs: checks, unit, integration and end-to-end tests

@@ -1,8 +1,12 @@
 import type { Config } from 'jest';
 
+// `make test-properties` looks for what a few random cases do not find.
+const properties = process.env.PROPERTY_TIMES ? { '^fast-check$': '<rootDir>/test/more-property-runs.ts' } : {};
+
 const shared: Config = {
   extensionsToTreatAsEsm: ['.ts'],
   testEnvironment: 'node',
+  moduleNameMapper: properties,
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
