@@ -206,6 +206,7 @@ function neighborLines(session: PeerSession, index: number): string[] {
     ...has('passive', session.passive),
     ...has('bfd 3 100 100', session.bfd === 'tied'),
     ...has('capability extended-nexthop', session.extendedNextHop),
+    ...has('extended-optional-parameters', session.longOpen),
     ...has('graceful-restart-helper', session.gracefulRestart),
     ...(neighbor.includes('/') ? [` bgp listen range ${neighbor} peer-group ${name}`] : []),
   ];

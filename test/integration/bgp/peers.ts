@@ -34,6 +34,8 @@ export interface PeerSession {
   bfd?: 'tied' | 'beside';
   /** RFC 8654. FRR always has it. */
   extendedMessages?: boolean;
+  /** FRR: an OPEN with the long form of RFC 9072, though it is short. */
+  longOpen?: boolean;
   /** Hand on what other neighbours announce. FRR, GoBGP and OpenBGPD do that anyway. */
   transit?: boolean;
   /** RFC 8326: routes with the community get a local preference of 0. FRR does that anyway. */
