@@ -23,7 +23,7 @@ export interface MetadataPatch {
 
 /** A JSON merge patch of a Service's status. */
 export interface StatusPatch {
-  loadBalancer?: { ingress: { ip: string }[] | null };
+  loadBalancer?: { ingress: LoadBalancerIngress[] | null };
   conditions?: Condition[] | null;
 }
 
@@ -126,12 +126,16 @@ export function overwrittenNews(service: Service, ours: string): Announcement | 
  * What takes our part out of the status of a Service that is let go: its addresses and our conditions. Undefined when
  * nothing of it is there.
  *
- * @param ownsIngress false where the addresses belong to another implementation by now
+ * @param isOurs false for entries that are another implementation's by now
  */
-export function clearedStatusPatch(service: Service, ownsIngress: boolean): StatusPatch | undefined {
+export function clearedStatusPatch(
+  service: Service,
+  isOurs: (entry: LoadBalancerIngress) => boolean,
+): StatusPatch | undefined {
   const patch: StatusPatch = {};
-  const { loadBalancer, conditions = [] } = service.status ?? {};
-  if (ownsIngress && (loadBalancer?.ingress ?? []).length > 0) patch.loadBalancer = { ingress: null };
+  const { loadBalancer: { ingress = [] } = {}, conditions = [] } = service.status ?? {};
+  const left = ingress.filter((entry) => !isOurs(entry));
+  if (left.length < ingress.length) patch.loadBalancer = { ingress: left.length === 0 ? null : left };
   const ours: readonly string[] = serviceConditionTypes;
   const others = conditions.filter(({ type }) => !ours.includes(type));
   if (others.length < conditions.length) patch.conditions = others.length === 0 ? null : others;

@@ -4,13 +4,14 @@ import {
   isKubeError,
   type KubeClient,
   kubeTime,
+  type LoadBalancerIngress,
   type ObjectName,
   parseKey,
   type ReconcileResult,
   resources,
   type Service,
 } from '../kube/index.ts';
-import type { Address } from '../net/index.ts';
+import { Address } from '../net/index.ts';
 import { ingressOf, isOurs, readRequest, type ServiceClass, tracesOn } from '../service/index.ts';
 import type { LatestObjects } from './latest-objects.ts';
 import {
@@ -196,9 +197,11 @@ export class ServiceReconciler {
     // Another class's Service is touched only to remove what was left on it when it was ours.
     const leavesTraces = claimedFor === serviceClass.loadBalancerClass || (!isForeign && (claimedFor ?? conditions));
     if (leavesTraces) {
-      const held = allocator.addressesOf(key);
-      const addresses = (held.length > 0 ? held : ingressOf(service)).join(' and ');
-      const cleared = clearedStatusPatch(service, !isForeign);
+      const isOurEntry = ({ ip = '' }: LoadBalancerIngress) => !isForeign || this.#isLeftBehind(service, ip);
+      const shown = (service.status?.loadBalancer?.ingress ?? []).filter(isOurEntry).map(({ ip }) => ip);
+      const held = isForeign ? [] : allocator.addressesOf(key);
+      const addresses = (held.length > 0 ? held : shown).join(' and ');
+      const cleared = clearedStatusPatch(service, isOurEntry);
       if (cleared) service = await this.#patch(service, { status: cleared }, signal);
       const unclaim = unclaimPatch(service);
       // From here on no status says the address; it may go to others even if the rest fails.
@@ -213,14 +216,26 @@ export class ServiceReconciler {
     this.#forget(key);
   }
 
-  /** What a Service has in its status, when nothing is known of it yet. */
+  /**
+   * Whether a Service without a class, which was ours, still shows an address that we gave it. One that names another
+   * class shows nothing of ours: a class is set together with the type, and the API server clears the status for it.
+   */
+  #isLeftBehind({ spec }: Service, ip: string): boolean {
+    if (spec.loadBalancerClass !== undefined) return false;
+    const address = Address.tryParse(ip);
+    return address !== undefined && this.#options.allocator.poolOf(address) !== undefined;
+  }
+
+  /** What a Service has in its status, when nothing is known of it yet; also one that is to be let go, until it is. */
   #adopt(key: string, service: Service): void {
     const { allocator, serviceClass } = this.#options;
     const uid = service.metadata.uid ?? '';
-    if (!isOurs(service, serviceClass) || this.#uids.get(key) === uid) return;
+    const { claimedFor, allocatedFrom } = tracesOn(service);
+    const isMine = isOurs(service, serviceClass) || claimedFor === serviceClass.loadBalancerClass;
+    if (!isMine || this.#uids.get(key) === uid) return;
     if (this.#uids.has(key)) this.#forget(key);
     this.#uids.set(key, uid);
-    allocator.adopt(key, ingressOf(service), tracesOn(service).allocatedFrom);
+    allocator.adopt(key, ingressOf(service), allocatedFrom);
   }
 
   #forget(key: string): void {

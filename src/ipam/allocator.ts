@@ -144,6 +144,11 @@ export class Allocator {
     return this.#holderOf.get(String(address));
   }
 
+  /** Name of the pool that holds an address now. */
+  poolOf(address: Address): string | undefined {
+    return this.#pools.of(address)?.name;
+  }
+
   /** The addresses decided on for a holder. */
   addressesOf(holder: string): readonly Address[] {
     return this.#holds.get(holder)?.current ?? [];

@@ -7,7 +7,7 @@ import type { ReconcileResult, Service } from '../../src/kube/index.ts';
 import { AddressRange } from '../../src/net/index.ts';
 import type { FakeServices } from './fake-services.ts';
 
-const serviceClass = { loadBalancerClass: 'ovenbird.dev/loadbalancer', servesUnclassed: true };
+const loadBalancerClass = 'ovenbird.dev/loadbalancer';
 export const finalizer = 'service.kubernetes.io/load-balancer-cleanup';
 export const pool = (name: string, ...ranges: string[]): AllocatablePool => ({
   name,
@@ -32,6 +32,7 @@ export class Life {
     api: FakeServices,
     pools: AllocatablePool[],
     cache: { get(key: string): Service | undefined } = api.store,
+    servesUnclassed = true,
   ) {
     this.#api = api;
     this.allocator.setPools(pools);
@@ -39,7 +40,7 @@ export class Life {
       client: api.client,
       services: new LatestObjects<Service>(cache),
       allocator: this.allocator,
-      serviceClass,
+      serviceClass: { loadBalancerClass, servesUnclassed },
       clock: this.clock,
       guard() {},
       announce: (service, announcement) => {

@@ -39,4 +39,25 @@ describe('a new leader', () => {
     await life.settle(['web', 'other']);
     expect([ips(get(api, 'web')), ips(get(api, 'other'))]).toEqual([['192.0.2.1'], []]);
   });
+
+  test('that serves classless Services no more takes their addresses out of their status before others get them', async () => {
+    const api = new FakeServices();
+    const pools = [pool('a', '192.0.2.1-192.0.2.2')];
+    for (const name of ['plain', 'taken-over']) api.create(name);
+    await new Life(api, pools).settle(['plain', 'taken-over']);
+    api.edit('taken-over', ({ status }) => {
+      if (status)
+        status.loadBalancer = { ingress: [{ ip: '192.0.2.2' }, { ip: '203.0.113.9' }, { hostname: 'lb.example' }] };
+    });
+    for (const name of ['b', 'c']) api.create(name, { loadBalancerClass: 'ovenbird.dev/loadbalancer' });
+    api.onChange = (services) => {
+      const all = [...services.values()].flatMap((service) => ips(service));
+      expect(new Set(all).size).toBe(all.length);
+    };
+    const life = new Life(api, pools, api.store, false);
+    await life.settle(['plain', 'taken-over', 'b', 'c']);
+    expect([ips(get(api, 'plain')), ips(get(api, 'taken-over'))]).toEqual([[], ['203.0.113.9', undefined]]);
+    expect([...ips(get(api, 'b')), ...ips(get(api, 'c'))].sort()).toEqual(['192.0.2.1', '192.0.2.2']);
+    expect(get(api, 'plain')?.metadata.finalizers).toBeUndefined();
+  });
 });
