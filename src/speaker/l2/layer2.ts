@@ -225,11 +225,20 @@ export class Layer2 {
     for (const [index, { wanted }] of [...this.#segments]) {
       if (wanted.size === 0 && !expected.has(index)) this.#closeSegment(index);
     }
-    if (sameChoice(before, this.#interfaces)) {
-      this.#replaceMissing();
-      return;
-    }
-    this.#placeAll();
+    if (this.#isSameChoice(before)) this.#replaceMissing();
+    else this.#placeAll();
+  }
+
+  /**
+   * Whether the choice of interfaces comes out for every address as it did with those of before. Pods come and go, and
+   * looking at thousands of addresses each time would delay heartbeats.
+   */
+  #isSameChoice(before: readonly AnnounceInterface[]): boolean {
+    const named = new Set<string>();
+    for (const { assignment } of this.#placements.values()) for (const name of assignment.interfaces) named.add(name);
+    const matters = (link: AnnounceInterface) =>
+      named.has(link.name) || (interfaceProblem(link) === undefined && !isExcluded(link.name));
+    return sameFacts(before.filter(matters), this.#interfaces.filter(matters));
   }
 
   #placeAll(): void {
@@ -407,8 +416,7 @@ function changeOf(
   return change;
 }
 
-/** Whether the choice of interfaces comes out the same for every address. */
-function sameChoice(a: readonly AnnounceInterface[], b: readonly AnnounceInterface[]): boolean {
+function sameFacts(a: readonly AnnounceInterface[], b: readonly AnnounceInterface[]): boolean {
   const key = (link: AnnounceInterface) =>
     [link.index, link.name, link.up, interfaceProblem(link) ?? '', link.subnets.join(' ')].join('|');
   return a.length === b.length && a.every((link, i) => key(link) === key(b[i] ?? link));

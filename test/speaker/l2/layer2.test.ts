@@ -301,6 +301,46 @@ describe('interfaces', () => {
     expect(it.codes(vip)).toEqual(['eth0 FirstPlacement']);
   });
 
+  test.each([
+    ['wherever they fit', []],
+    ['on a named interface', ['eth0']],
+  ])('the interfaces of pods come and go without a look at the addresses: %s', async (_where, interfaces) => {
+    const it = await settledHost();
+    let looks = 0;
+    const assignment = {
+      get address() {
+        looks += 1;
+        return vip;
+      },
+      interfaces,
+      eligible: new Set(['node-a']),
+    };
+    it.layer2.changeAssignments([assignment], []);
+    looks = 0;
+    for (let index = 10; index < 20; index++) it.event(link(index, `veth${index}`));
+    await it.clock.advance(100);
+    const gone = link(10, 'veth10');
+    it.event({ type: 'link-gone', link: gone.link });
+    await it.clock.advance(100);
+    expect(looks).toBe(0);
+    it.event(link(20, 'eth2'));
+    await it.clock.advance(100);
+    expect(looks).toBeGreaterThan(0);
+    expect(it.codes(vip)).toEqual(['eth0 FirstPlacement']);
+  });
+
+  test('a pod interface that an assignment names is used as soon as it is there', async () => {
+    const it = await settledHost();
+    it.layer2.changeAssignments([assign(vip, ['veth9'])], []);
+    expect(it.codes(vip)).toEqual(['- NoInterface']);
+    it.event(link(9, 'veth9', { flags: { ...link(9, '').link.flags, loopback: true } }));
+    await it.clock.advance(100);
+    expect(it.layer2.reports(vip)[0]?.reason.message).toContain('veth9 is a loopback');
+    it.event(link(9, 'veth9'));
+    await it.clock.advance(1_000);
+    expect(it.codes(vip)).toEqual(['veth9 FirstPlacement']);
+  });
+
   test('an interface that becomes part of a bond is let go of', async () => {
     const it = await settledHost();
     it.layer2.changeAssignments([assign(vip)], []);
