@@ -601,6 +601,34 @@ describe('peers', () => {
     expect(told('failed')).toMatchObject([{ peer: 'eth7', text: 'no more keys' }]);
   });
 
+  test('a router that is not to be found any more, or another on the link, is no end of an established session', async () => {
+    let router: string | undefined = 'fe80::9';
+    const { speaker, transport, settle, pass } = await begin({
+      listen: [{ address: '::' }],
+      discoverPeer: async () => {
+        if (router === undefined) throw new Error('it said farewell');
+        return Address.parse(router);
+      },
+    });
+    const session = speaker.addPeer({ interface: 'eth7', peerAs: 65002, passive: true });
+    await settle();
+    const peer = new ScriptedPeer(transport.connect('fe80::9', 'eth7'));
+    peer.send(open(), keepalive);
+    await settle();
+    for (const found of [undefined, 'fe80::c', undefined, 'fe80::c']) {
+      router = found;
+      await pass(20_000);
+      peer.send(keepalive);
+      await settle();
+      expect([session.state, String(session.address), session.counters.flaps]).toEqual(['Established', 'fe80::9', 0]);
+      expect([...transport.admitted]).toEqual([':: fe80::9/128 eth7']);
+    }
+    // Once it has ended, the next look counts.
+    peer.socket.reset();
+    await pass(11_000);
+    expect([String(session.address), ...transport.admitted]).toEqual(['fe80::c', ':: fe80::c/128 eth7']);
+  });
+
   test('two unnumbered peers on one link: the link is watched until both are removed', async () => {
     await begin();
     const calls: string[] = [];
