@@ -142,10 +142,21 @@ export function clearedStatusPatch(
   return patch.loadBalancer || patch.conditions !== undefined ? patch : undefined;
 }
 
-/** What removes our marks. Undefined when there are none. */
-export function unclaimPatch(service: Service): MetadataPatch | undefined {
+/** Whether our condition says that the Service had an address from us. */
+export function hadAddress({ status }: Service): boolean {
+  return (status?.conditions ?? []).some(
+    (condition) => condition.type === conditionTypes.ipAllocated && condition.status === 'True',
+  );
+}
+
+/**
+ * What removes our marks. Undefined when there are none.
+ *
+ * @param isUnmarked the finalizer is ours although the annotation that says so is gone
+ */
+export function unclaimPatch(service: Service, isUnmarked: boolean): MetadataPatch | undefined {
   const { claimedFor, finalizer } = tracesOn(service);
-  if (claimedFor === undefined) return undefined;
+  if (claimedFor === undefined && !(isUnmarked && finalizer)) return undefined;
   const patch: MetadataPatch = { annotations: { [claimedForClassAnnotation]: null } };
   if (service.metadata.annotations?.[poolAnnotation] !== undefined) {
     patch.annotations = { ...patch.annotations, [poolAnnotation]: null };

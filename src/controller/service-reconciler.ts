@@ -18,6 +18,7 @@ import {
   type Announcement,
   claimPatch,
   clearedStatusPatch,
+  hadAddress,
   type MetadataPatch,
   overwrittenNews,
   type Programming,
@@ -192,7 +193,7 @@ export class ServiceReconciler {
     const { allocator, serviceClass, announce } = this.#options;
     let service = observed;
     this.#waiting.delete(key);
-    const { claimedFor, conditions } = tracesOn(service);
+    const { claimedFor, conditions, finalizer } = tracesOn(service);
     const isForeign = service.spec.type === 'LoadBalancer' && !isOurs(service, serviceClass);
     // Another class's Service is touched only to remove what was left on it when it was ours.
     const leavesTraces = claimedFor === serviceClass.loadBalancerClass || (!isForeign && (claimedFor ?? conditions));
@@ -202,8 +203,11 @@ export class ServiceReconciler {
       const held = isForeign ? [] : allocator.addressesOf(key);
       const addresses = (held.length > 0 ? held : shown).join(' and ');
       const cleared = clearedStatusPatch(service, isOurEntry);
-      if (cleared) service = await this.#patch(service, { status: cleared }, signal);
-      const unclaim = unclaimPatch(service);
+      // Our mark was wiped from it, but it had an address from us, and so its finalizer. What proves that goes with it.
+      const isUnmarked = claimedFor === undefined && finalizer && (held.length > 0 || hadAddress(service));
+      const metadata = isUnmarked ? unclaimPatch(service, true) : undefined;
+      if (cleared) service = await this.#patch(service, { status: cleared, ...(metadata && { metadata }) }, signal);
+      const unclaim = unclaimPatch(service, isUnmarked);
       // From here on no status says the address; it may go to others even if the rest fails.
       this.#forget(key);
       if (unclaim) await this.#patch(service, { metadata: unclaim }, signal);

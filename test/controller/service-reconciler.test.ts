@@ -202,6 +202,55 @@ describe('one Service', () => {
     expect(get(api, 'web')?.metadata.finalizers).toEqual([finalizer]);
   });
 
+  test.each([
+    ['is deleted', (api: FakeServices) => api.delete('web')],
+    [
+      'asks for no load balancer any more',
+      (api: FakeServices) =>
+        api.edit('web', ({ spec }) => {
+          spec.type = 'ClusterIP';
+        }),
+    ],
+  ])('a Service whose annotations were wiped and that %s keeps no finalizer', async (_, change) => {
+    const api = new FakeServices();
+    const pools = [pool('a', '192.0.2.1')];
+    const life = new Life(api, pools);
+    api.create('web');
+    await life.reconcile('web');
+    api.edit('web', ({ metadata }) => {
+      metadata.annotations = {};
+    });
+    change(api);
+    await life.settle(['web']);
+    expect(get(api, 'web')?.metadata.finalizers).toBeUndefined();
+  });
+
+  test('a Service that is deleted with its annotations wiped while nobody looked keeps no finalizer', async () => {
+    const api = new FakeServices();
+    const pools = [pool('a', '192.0.2.1')];
+    api.create('web');
+    await new Life(api, pools).reconcile('web');
+    api.edit('web', ({ metadata }) => {
+      metadata.annotations = {};
+    });
+    api.delete('web');
+    await new Life(api, pools).settle(['web']);
+    expect(get(api, 'web')).toBeUndefined();
+  });
+
+  test('the finalizer of another implementation on a Service that we gave nothing stays', async () => {
+    const api = new FakeServices();
+    const life = new Life(api, []);
+    api.create('web');
+    api.edit('web', ({ metadata }) => {
+      metadata.finalizers = [finalizer];
+    });
+    await life.reconcile('web');
+    api.delete('web');
+    await life.settle(['web']);
+    expect(get(api, 'web')?.metadata.finalizers).toEqual([finalizer]);
+  });
+
   test('a Service that went to another class while nobody looked loses our marks, not what the other wrote', async () => {
     const api = new FakeServices();
     api.create('web');
