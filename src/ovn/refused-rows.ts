@@ -10,8 +10,16 @@ interface Refusal {
   row?: LoadBalancerRow;
 }
 
-/** Complaints that say something about the state of the database, not about the row. */
-const passing: readonly string[] = ['duplicate uuid', 'timed out', 'referential integrity violation', 'not owner'];
+/** Complaints that say something about the state of the database or of the server, not about the row. */
+const passing: readonly string[] = [
+  'duplicate uuid',
+  'timed out',
+  'referential integrity violation',
+  'not owner',
+  'not allowed',
+  'permission error',
+  'resources exhausted',
+];
 
 /**
  * Rows that the server would not take. They are left out until they change, so that one bad row does not keep the rest of

@@ -49,6 +49,10 @@ describe('rows the server refuses', () => {
     new TransactionError('not-sent', 'no connection'),
     refusal('duplicate uuid', 0),
     refusal('timed out'),
+    // What ovsdb-server says while it only follows another server, and to whom RBAC forbids the table.
+    refusal('not allowed', 0),
+    refusal('permission error', 1),
+    refusal('resources exhausted', 0),
     new OvsdbError('ConnectionLost', 'gone'),
     new Error('other'),
   ])('nobody is blamed for %s', (thrown) => {
