@@ -118,6 +118,22 @@ suite('the controller against a real API server', () => {
     );
   });
 
+  test('deleted with its annotations wiped while no controller ran: gone when one does', async () => {
+    await cluster.pool('a', ['192.0.2.10']);
+    begin();
+    await cluster.service('web');
+    await cluster.until('web', (service) => ipsOf(service).length > 0);
+    await controller.stop();
+    await cluster.patch('web', { metadata: { annotations: null } });
+    await cluster.delete('web');
+    expect((await cluster.get('web')).metadata.finalizers).toEqual([finalizer]);
+    begin();
+    await eventually('the Service is gone', async () => {
+      const { items } = await cluster.client.list(resources.services, { namespace: 'default' });
+      return items.every(({ metadata }) => metadata.name !== 'web');
+    });
+  });
+
   test('no longer a load balancer: nothing of ours is left; again one: served again', async () => {
     await cluster.pool('a', ['192.0.2.10-192.0.2.11']);
     begin();
