@@ -54,6 +54,7 @@ export type { RoutePolicy } from './rib/route-groups.ts';
 export { RouteReader, type UnsendableRoutes } from './rib/route-reader.ts';
 export { Routes } from './rib/routes.ts';
 export { type ExpectedAs, type Negotiated, negotiate } from './session/negotiation.ts';
+export { type PeerStep, stepPeer } from './session/peer-machine.ts';
 export {
   type Connection,
   type DownReason,
@@ -62,11 +63,9 @@ export {
   type PeerEvent,
   type PeerMachineConfig,
   type PeerState,
-  type PeerStep,
   type RfcState,
   rfcState,
-  stepPeer,
-} from './session/peer-machine.ts';
+} from './session/peer-state.ts';
 export { resolveSessionOptions, type SessionOptions } from './session/session-options.ts';
 export type { MessageCounts, SessionCounters } from './speaker/counters.ts';
 export type { DrainOptions, StopOptions } from './speaker/drain.ts';

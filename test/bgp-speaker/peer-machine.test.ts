@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { Notification } from '../../src/bgp-speaker/errors.ts';
 import { type Capabilities, noCapabilities } from '../../src/bgp-speaker/message/capabilities.ts';
 import type { OpenMessage } from '../../src/bgp-speaker/message/open.ts';
+import { stepPeer } from '../../src/bgp-speaker/session/peer-machine.ts';
 import {
   initialPeerState,
   type PeerEffect,
@@ -10,8 +11,7 @@ import {
   type PeerMachineConfig,
   type PeerState,
   rfcState,
-  stepPeer,
-} from '../../src/bgp-speaker/session/peer-machine.ts';
+} from '../../src/bgp-speaker/session/peer-state.ts';
 import { Address } from '../../src/net/index.ts';
 
 function open(

@@ -9,7 +9,7 @@ import {
   openError,
   standardMessageLength,
 } from '../message/assigned-numbers.ts';
-import { identifierNumber, type OpenMessage } from '../message/open.ts';
+import type { OpenMessage } from '../message/open.ts';
 
 /** Which AS number a peer may have: one, one of several, any but ours, ours, or whatever it says. */
 export type ExpectedAs = number | readonly number[] | 'external' | 'internal' | 'any';
@@ -102,13 +102,4 @@ function isExpected(expected: ExpectedAs, asNumber: number, internal: boolean): 
 function familiesOf({ capabilities: { families, otherFamilies = false } }: OpenMessage): readonly AddressFamily[] {
   if (families.length === 0) return otherFamilies ? [] : ['ipv4-unicast'];
   return addressFamilies.filter((family) => families.includes(family));
-}
-
-/**
- * Which of two connections between the same speakers stays (RFC 4271 section 6.8, RFC 6286 section 2.3): the one that
- * the higher identifier opened, or between equal ones the higher AS number.
- */
-export function collisionWinner(local: OpenMessage, peer: OpenMessage): 'us' | 'peer' {
-  const difference = identifierNumber(local.identifier) - identifierNumber(peer.identifier);
-  return (difference === 0 ? local.asNumber - peer.asNumber : difference) > 0 ? 'us' : 'peer';
 }

@@ -10,125 +10,23 @@
 import { BgpMessageError, type Notification } from '../errors.ts';
 import { cease, errorCode, fsmError, messageType } from '../message/assigned-numbers.ts';
 import type { OpenMessage } from '../message/open.ts';
-import { collisionWinner, type ExpectedAs, type Negotiated, negotiate } from './negotiation.ts';
-
-/** What does not change while a peer is configured. */
-export interface PeerMachineConfig {
-  /** The OPEN sent on every connection. */
-  local: OpenMessage;
-  expectedAs: ExpectedAs;
-  /** Wait for the peer to connect. */
-  passive: boolean;
-  /** Between attempts to connect, s; RFC 4271 suggests 120. */
-  connectRetrySeconds: number;
-  /** How long an OPEN is waited for, s; RFC 4271 suggests 240. */
-  openHoldSeconds: number;
-  /** Wait after the first failure in a row, s; it doubles with each until `maximumIdleHoldSeconds`. */
-  idleHoldSeconds: number;
-  maximumIdleHoldSeconds: number;
-  /** A session up for this long clears the failures before it, s. */
-  stableSeconds: number;
-  /**
-   * The peer must take a byte within this time, s, greater than our hold time; 0 for none, as with a hold time of 0.
-   * Default per RFC 9687: the larger of 480 and twice the hold time.
-   */
-  sendHoldSeconds?: number;
-}
-
-/** One TCP connection with the peer, named by a number that the caller gives out and never uses again. */
-export type Connection = {
-  readonly id: number;
-  readonly initiator: 'us' | 'peer';
-} & (
-  | { readonly state: 'open-sent' }
-  | { readonly state: 'open-confirm' | 'established'; readonly negotiated: Negotiated }
-);
-
-export type PeerState =
-  /** Not wanted. */
-  | { readonly phase: 'stopped' }
-  /** Idle until the damping timer expires. */
-  | { readonly phase: 'idle-hold'; readonly failures: number }
-  | {
-      readonly phase: 'running';
-      readonly failures: number;
-      /** Whether an attempt to connect is under way. */
-      readonly dialling: boolean;
-      /** None, one, or two that collide; the older first. At most one is established. */
-      readonly connections: readonly Connection[];
-    };
-
-/** Timers of the peer itself, and of each connection. */
-export type PeerTimer = 'connect-retry' | 'idle-hold' | 'stable';
-export type ConnectionTimer = 'hold' | 'keepalive' | 'send-hold';
-
-export type PeerEvent =
-  /** `failures`: in a row, known from earlier; default 0. */
-  | { type: 'start'; failures?: number }
-  /** `notification` undefined closes without a word, as a graceful restart does (RFC 4724 section 4.1). */
-  | { type: 'stop'; notification: Notification | undefined }
-  /** Ends the session and starts over: administrative reset, BFD down, changed configuration. */
-  | { type: 'reset'; notification: Notification }
-  | { type: 'timer'; timer: PeerTimer }
-  | { type: 'connection-timer'; connection: number; timer: ConnectionTimer }
-  | { type: 'connected'; connection: number; initiator: 'us' | 'peer' }
-  | { type: 'connect-failed' }
-  | { type: 'closed'; connection: number }
-  /** The peer's kernel took bytes that waited to be sent. */
-  | { type: 'sent'; connection: number }
-  | { type: 'open'; connection: number; open: OpenMessage }
-  | { type: 'keepalive'; connection: number }
-  | { type: 'update'; connection: number }
-  | { type: 'route-refresh'; connection: number }
-  | { type: 'notification'; connection: number; notification: Notification }
-  /** What was received cannot be, and calls for this NOTIFICATION. */
-  | { type: 'bad-message'; connection: number; notification: Notification };
-
-/** Why a session that was established is so no more. */
-export type DownReason =
-  | { kind: 'stopped' }
-  | { kind: 'closed' }
-  /** A new connection of the peer replaced it: it has restarted (RFC 4724). */
-  | { kind: 'peer-restarted' }
-  | { kind: 'notification-received'; notification: Notification }
-  | { kind: 'notification-sent'; notification: Notification };
-
-export type PeerEffect =
-  /** Connect; answer with "connected" or "connect-failed". */
-  | { type: 'dial' }
-  | { type: 'cancel-dial' }
-  | { type: 'set-timer'; timer: PeerTimer; seconds: number; jitter: boolean }
-  | { type: 'cancel-timer'; timer: PeerTimer }
-  /** `jitter`: multiply by a number from [0.75, 1) (RFC 4271 section 10). A timer that runs is set anew. */
-  | { type: 'set-connection-timer'; connection: number; timer: ConnectionTimer; seconds: number; jitter: boolean }
-  | { type: 'send-open'; connection: number }
-  | { type: 'send-keepalive'; connection: number }
-  | { type: 'send-notification'; connection: number; notification: Notification }
-  /** Flush, close, and drop the connection's timers. No event about it is awaited. */
-  | { type: 'close'; connection: number }
-  | { type: 'up'; connection: number; negotiated: Negotiated }
-  | { type: 'down'; connection: number; reason: DownReason }
-  /** A connection that was not established ended; for events and counters. */
-  | { type: 'failed'; connection: number; reason: DownReason };
+import { judgeCollision } from './collision.ts';
+import { type Negotiated, negotiate } from './negotiation.ts';
+import type {
+  Connection,
+  ConnectionTimer,
+  DownReason,
+  OpenedConnection,
+  PeerEffect,
+  PeerEvent,
+  PeerMachineConfig,
+  PeerState,
+  PeerTimer,
+} from './peer-state.ts';
 
 export interface PeerStep {
   state: PeerState;
   effects: readonly PeerEffect[];
-}
-
-/** How a peer begins. */
-export const initialPeerState: PeerState = { phase: 'stopped' };
-
-/** The state that RFC 4271 section 8.2.2 names: that of the connection that got furthest. */
-export type RfcState = 'Idle' | 'Connect' | 'Active' | 'OpenSent' | 'OpenConfirm' | 'Established';
-
-export function rfcState(state: PeerState): RfcState {
-  if (state.phase !== 'running') return 'Idle';
-  const states = new Set(state.connections.map((connection) => connection.state));
-  if (states.has('established')) return 'Established';
-  if (states.has('open-confirm')) return 'OpenConfirm';
-  if (states.has('open-sent')) return 'OpenSent';
-  return state.dialling ? 'Connect' : 'Active';
 }
 
 /** What an event does. An event about a connection that is gone does nothing. */
@@ -340,17 +238,18 @@ class Turn {
       return this.#fail(connection, thrown.notification);
     }
     const rival = running.connections.find(({ id, state }) => id !== connection.id && state !== 'open-sent');
-    if (rival?.state === 'established' && hasRestarted(rival)) {
-      this.#end(rival, { kind: 'peer-restarted' });
-      this.#cancelTimer('stable');
-    } else if (rival) {
-      const stays =
-        rival.state === 'established' || rival.initiator === collisionWinner(this.#config.local, open)
-          ? rival
-          : connection;
-      const loser = stays === rival ? connection : rival;
-      this.#endForCollision(loser);
-      if (loser === connection) return;
+    if (rival?.state === 'open-confirm' || rival?.state === 'established') {
+      switch (judgeCollision(this.#config.local, rival, open)) {
+        case 'rival-is-dead':
+          this.#end(rival, { kind: 'peer-restarted' });
+          this.#cancelTimer('stable');
+          break;
+        case 'rival-loses':
+          this.#endForCollision(rival);
+          break;
+        case 'rival-stays':
+          return this.#endForCollision(connection);
+      }
     }
     const { id, initiator } = connection;
     this.#replace({ id, initiator, state: 'open-confirm', negotiated });
@@ -360,7 +259,7 @@ class Turn {
     this.#setConnectionTimer(id, 'keepalive', negotiated.keepaliveSeconds, true);
   }
 
-  #establish(running: Running, connection: Extract<Connection, { negotiated: Negotiated }>): void {
+  #establish(running: Running, connection: OpenedConnection): void {
     const { id, initiator, negotiated } = connection;
     this.#cancelDial();
     // A connection beside it, whose OPEN is still awaited, has lost the collision.
@@ -388,7 +287,7 @@ class Turn {
     this.#after(connection, true);
   }
 
-  #endForCollision(connection: Connection): void {
+  #endForCollision(connection: Connection): undefined {
     const notification = { code: errorCode.cease, subcode: cease.collision, data: new Uint8Array(0) };
     this.#end(connection, { kind: 'notification-sent', notification }, notification);
   }
@@ -422,12 +321,12 @@ class Turn {
 
   // --- timers ---
 
-  #armHold({ id, negotiated }: Extract<Connection, { negotiated: Negotiated }>): void {
+  #armHold({ id, negotiated }: OpenedConnection): void {
     if (negotiated.holdTimeSeconds > 0) this.#setConnectionTimer(id, 'hold', negotiated.holdTimeSeconds, false);
   }
 
   /** RFC 9687: runs in Established only, and not without a hold time, when there may be nothing to send. */
-  #armSendHold({ id, negotiated: { holdTimeSeconds } }: Extract<Connection, { negotiated: Negotiated }>): void {
+  #armSendHold({ id, negotiated: { holdTimeSeconds } }: OpenedConnection): void {
     const configured = this.#config.sendHoldSeconds ?? Math.max(480, 2 * holdTimeSeconds);
     this.#setConnectionTimer(id, 'send-hold', holdTimeSeconds === 0 ? 0 : configured, false);
   }
@@ -450,15 +349,6 @@ class Turn {
     const connections = this.state.connections.map((other) => (other.id === connection.id ? connection : other));
     this.state = { ...this.state, connections };
   }
-}
-
-/**
- * What the OPEN on a second connection says of the established one (RFC 4724 section 4.2): of a peer with graceful restart
- * for at least one family, that it is gone. The RFC takes the TCP connection for that, which costs a stranger nothing.
- */
-function hasRestarted({ negotiated }: Extract<Connection, { negotiated: Negotiated }>): boolean {
-  const { gracefulRestart, peer } = negotiated;
-  return gracefulRestart !== undefined && (peer.capabilities.gracefulRestart?.families.length ?? 0) > 0;
 }
 
 function plain(code: number): Notification {

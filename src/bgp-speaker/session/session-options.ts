@@ -3,7 +3,7 @@ import { BgpOptionsError } from '../errors.ts';
 import { type AddressFamily, addressFamilies } from '../message/assigned-numbers.ts';
 import type { Capabilities } from '../message/capabilities.ts';
 import type { ExpectedAs } from './negotiation.ts';
-import type { PeerMachineConfig } from './peer-machine.ts';
+import type { PeerMachineConfig } from './peer-state.ts';
 
 /** How a session behaves on the wire. Every time is a whole number of seconds. */
 export interface SessionOptions {

@@ -1,5 +1,5 @@
 import { describeNotification } from '../message/notification.ts';
-import type { DownReason } from '../session/peer-machine.ts';
+import type { DownReason } from '../session/peer-state.ts';
 
 /** What the kernel says of a connection that ended without a NOTIFICATION. */
 const socketErrors: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 import type { RouteRefresh } from '../message/route-refresh.ts';
 import type { UpdateVerdict } from '../message/update-classifier.ts';
 import type { Negotiated } from '../session/negotiation.ts';
-import type { DownReason, RfcState } from '../session/peer-machine.ts';
+import type { DownReason, RfcState } from '../session/peer-state.ts';
 import type { Connection } from './connection.ts';
 
 /** What the driver of a peer tells its session. */

@@ -4,7 +4,7 @@ import type { AddressFamily } from '../message/assigned-numbers.ts';
 import type { RouteAttributes } from '../message/path-attributes.ts';
 import type { AttributeProblem, ErrorAction } from '../message/update-attributes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
-import type { DownReason, RfcState } from '../session/peer-machine.ts';
+import type { DownReason, RfcState } from '../session/peer-state.ts';
 import type { RefusalReason } from '../transport/transport.ts';
 
 /** What happens, for logs, metrics and status. `peer` is the name of the session. */

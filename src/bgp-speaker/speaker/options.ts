@@ -3,7 +3,7 @@ import type { Clock, Random } from '../../base/index.ts';
 import { Address, Cidr } from '../../net/index.ts';
 import { BgpOptionsError } from '../errors.ts';
 import { isRouterAddress } from '../message/attribute-checks.ts';
-import type { PeerMachineConfig } from '../session/peer-machine.ts';
+import type { PeerMachineConfig } from '../session/peer-state.ts';
 import { resolveSessionOptions, type SessionOptions } from '../session/session-options.ts';
 import { checkConnectionOptions } from '../transport/connection-options.ts';
 import type { AuthenticationKey, ConnectionOptions, Transport } from '../transport/transport.ts';

@@ -9,6 +9,7 @@ import { decodeOpen, encodeOpen, type OpenMessage } from '../message/open.ts';
 import { decodeRouteRefresh } from '../message/route-refresh.ts';
 import { classifyUpdate } from '../message/update-classifier.ts';
 import type { Negotiated } from '../session/negotiation.ts';
+import { stepPeer } from '../session/peer-machine.ts';
 import {
   type ConnectionTimer,
   initialPeerState,
@@ -19,8 +20,7 @@ import {
   type PeerTimer,
   type RfcState,
   rfcState,
-  stepPeer,
-} from '../session/peer-machine.ts';
+} from '../session/peer-state.ts';
 import { Connection } from './connection.ts';
 import { countMessage, type SessionCounters } from './counters.ts';
 import { DeadlineTimer } from './deadline-timer.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/index.ts';
-import type { PeerMachineConfig } from '../session/peer-machine.ts';
+import type { PeerMachineConfig } from '../session/peer-state.ts';
 
 /**
  * The R bit of graceful restart (RFC 4724 section 3): it goes out until the routes were sent once, or the restart time,

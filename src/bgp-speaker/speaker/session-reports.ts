@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/index.ts';
-import type { RfcState } from '../session/peer-machine.ts';
+import type { RfcState } from '../session/peer-state.ts';
 import { Allowance } from './allowance.ts';
 import type { EventDetail } from './events.ts';
 

@@ -8,7 +8,7 @@ import { encodeRouteRefresh, type RouteRefresh } from '../message/route-refresh.
 import type { UnsendableRoutes } from '../rib/route-reader.ts';
 import type { Routes } from '../rib/routes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
-import type { DownReason, RfcState } from '../session/peer-machine.ts';
+import type { DownReason, RfcState } from '../session/peer-state.ts';
 import type { Transport } from '../transport/transport.ts';
 import { Allowance } from './allowance.ts';
 import { Announcer } from './announcer.ts';
