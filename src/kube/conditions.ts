@@ -1,4 +1,8 @@
+import { cutText } from './cut-text.ts';
 import type { Condition } from './objects.ts';
+
+/** Longest message of a metav1.Condition, bytes; the API allows as many characters. */
+const maximumMessageBytes = 32_768;
 
 /** A condition as a decision gives it: without the time, which depends on what was there before. */
 export type DesiredCondition = Omit<Condition, 'lastTransitionTime'>;
@@ -14,7 +18,8 @@ export function ensureCondition(
 ): { conditions: Condition[]; changed: boolean } {
   const old = conditions?.find((condition) => condition.type === desired.type);
   const lastTransitionTime = old?.status === desired.status ? old.lastTransitionTime : now;
-  const next: Condition = { ...desired, lastTransitionTime };
+  const message = cutText(desired.message, maximumMessageBytes);
+  const next: Condition = { ...desired, message, lastTransitionTime };
   const changed =
     !old ||
     old.status !== next.status ||

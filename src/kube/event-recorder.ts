@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, type Logger, type Random, silentLogger, systemClock } from '../base/index.ts';
 import type { KubeClient } from './client.ts';
 import { kubeMicroTime } from './conditions.ts';
+import { cutText } from './cut-text.ts';
 import { isKubeError } from './kube-error.ts';
 import { type EventObject, type ObjectReference, resources } from './resources.ts';
 import { WorkQueue } from './work-queue.ts';
@@ -34,7 +35,7 @@ export interface EventText {
   reason: string;
   /** What was being done, e.g. `Allocate`. */
   action: string;
-  /** A sentence for people; cut after 1024 characters. */
+  /** A sentence for people; cut after 1024 bytes. */
   note: string;
 }
 
@@ -219,7 +220,8 @@ export class EventRecorder {
     const base = regarding.name
       .toLowerCase()
       .replace(/[^a-z0-9.-]/g, '-')
-      .slice(0, 200);
+      .slice(0, 200)
+      .replace(/[.-]+$/, '');
     return {
       metadata: { namespace: namespaceOf(regarding), name: series.name ?? `${base}.${suffix()}` },
       eventTime: this.#time(series.firstMs),
@@ -228,7 +230,7 @@ export class EventRecorder {
       action: text.action.slice(0, 128),
       reason: text.reason.slice(0, 128),
       type: text.type,
-      note: text.note.length > 1024 ? `${text.note.slice(0, 1021)}...` : text.note,
+      note: cutText(text.note, 1024),
       regarding,
     };
   }

@@ -40,3 +40,10 @@ test('times are printed as the API prints them', () => {
   expect(kubeTime(wallMs)).toBe('2026-11-23T07:04:05Z');
   expect(kubeMicroTime(wallMs)).toBe('2026-11-23T07:04:05.678000Z');
 });
+
+test('a message that is too long is cut, and is then the same every time', () => {
+  const long = { ...wanted, message: 'm'.repeat(200_000) };
+  const { conditions } = ensureCondition([ready], long, now);
+  expect(conditions[0]?.message).toMatch(/^m{32765}\.\.\.$/);
+  expect(ensureCondition(conditions, long, now)).toEqual({ conditions, changed: false });
+});

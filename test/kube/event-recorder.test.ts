@@ -215,3 +215,16 @@ test('cuts what the API would refuse', async () => {
   expect(events[0]?.metadata.name).toMatch(/^x{200}\.1$/);
   await stop();
 });
+
+test('counts the note in bytes, as the API does, and leaves a name that the API takes', async () => {
+  const { recorder, events, advance, stop } = bench();
+  recorder.record({ ...web, name: `${'x'.repeat(199)}-y` }, { ...assigned, note: '地址😀'.repeat(200) });
+  await advance(0);
+  const { note = '' } = events[0] ?? {};
+  expect(note).toMatch(/^(地址😀)+(地址?)?\.\.\.$/u);
+  expect(Buffer.byteLength(note)).toBeLessThanOrEqual(1024);
+  expect(Buffer.byteLength(note)).toBeGreaterThan(1016);
+  // RFC 1123: each label begins and ends with a letter or a digit.
+  expect(events[0]?.metadata.name).toBe(`${'x'.repeat(199)}.1`);
+  await stop();
+});
