@@ -5,23 +5,21 @@ import { BgpOptionsError, type Notification } from '../errors.ts';
 import { type AddressFamily, cease, errorCode, messageType } from '../message/assigned-numbers.ts';
 import { ceaseWithText, hardReset } from '../message/notification.ts';
 import { encodeRouteRefresh, type RouteRefresh } from '../message/route-refresh.ts';
-import type { UnsendableRoutes } from '../rib/route-reader.ts';
 import type { Routes } from '../rib/routes.ts';
 import type { Negotiated } from '../session/negotiation.ts';
 import type { DownReason, RfcState } from '../session/peer-state.ts';
 import type { Transport } from '../transport/transport.ts';
-import { Allowance } from './allowance.ts';
+import type { Allowance } from './allowance.ts';
 import { Announcer } from './announcer.ts';
 import { Conditions } from './conditions.ts';
 import type { Connection } from './connection.ts';
 import { newCounters, type SessionCounters } from './counters.ts';
-import { describeDown } from './down-text.ts';
 import { type DrainOptions, drain, type StopOptions } from './drain.ts';
 import type { EventDetail } from './events.ts';
 import type { ResolvedPeer } from './options.ts';
 import { outboundPeer } from './outbound-peer.ts';
 import { PeerDriver } from './peer-driver.ts';
-import { PeerSearch } from './peer-search.ts';
+import { PeerLocation } from './peer-location.ts';
 import { ReceivedUpdates } from './received-updates.ts';
 import { RestartBit } from './restart-bit.ts';
 import { SessionReports } from './session-reports.ts';
@@ -63,8 +61,6 @@ interface Established {
 /** One peer of a speaker. It lives until it is removed, through any number of connections. */
 export class Session {
   readonly options: ResolvedPeer;
-  /** The peer's address; of an unnumbered peer, the last one found. */
-  address: Address | undefined;
   readonly #host: SessionHost;
   readonly #reports: SessionReports;
   readonly #driver: PeerDriver;
@@ -72,10 +68,7 @@ export class Session {
   readonly #restartBit: RestartBit;
   readonly #conditions: Conditions;
   readonly #received: ReceivedUpdates;
-  readonly #refreshReports: Allowance;
-  readonly #unsendableReports: Allowance;
-  /** For an unnumbered peer that we do not dial. */
-  readonly #search: PeerSearch | undefined;
+  readonly #location: PeerLocation;
   #established: Established | undefined;
   #wasConnected = false;
   #failures = 0;
@@ -84,44 +77,48 @@ export class Session {
 
   constructor(options: ResolvedPeer, host: SessionHost) {
     this.options = options;
-    this.address = options.address;
     this.#host = host;
     const { name, dynamic } = options;
-    const { clock, arrivals } = host;
-    this.#reports = new SessionReports({ peer: name, dynamic, clock, arrivals, emit: (event) => host.emit(event) });
-    this.#restartBit = new RestartBit(options.machine, host.clock);
-    this.#conditions = new Conditions(host.clock);
-    this.#refreshReports = new Allowance(host.clock);
-    this.#unsendableReports = new Allowance(host.clock);
-    this.#received = new ReceivedUpdates(options.name, host.clock, this.#counters, (event) => host.emit(event));
-    const { machine, address, interface: link = '' } = options;
-    if (!address && machine.passive) {
-      this.#search = new PeerSearch({
-        discover: (signal) => host.discover(link, signal),
-        onFound: (found) => this.#found(found),
-        clock: host.clock,
-        intervalMs: machine.connectRetrySeconds * 1000,
-      });
-    }
+    const { clock, arrivals, transport } = host;
+    const counters = this.#counters;
+    const emit = (event: EventDetail) => host.emit(event);
+    this.#reports = new SessionReports({ peer: name, dynamic, clock, counters, arrivals, emit });
+    this.#restartBit = new RestartBit(options.machine, clock);
+    this.#conditions = new Conditions(clock);
+    this.#received = new ReceivedUpdates(name, clock, counters, emit);
+    this.#location = new PeerLocation({
+      peer: options,
+      clock,
+      transport,
+      discover: (link, signal) => host.discover(link, signal),
+      isEstablished: () => this.#established !== undefined,
+      onFound: (address) => host.onFound(this, address),
+      onFailed: (error) => this.#reports.connectFailed(error),
+    });
     this.#driver = new PeerDriver({
       config: () => this.#restartBit.config,
-      dial: (signal) => this.#dial(signal),
-      clock: host.clock,
+      dial: (signal) => this.#location.dial(signal),
+      clock,
       random: host.random,
       turns: host.turns,
-      counters: this.#counters,
+      counters,
       observer: {
         onState: (from, to) => this.#reports.state(from, to),
         onUp: (connection, negotiated) => this.#up(connection, negotiated),
         onDown: (reason, detail) => this.#down(reason, detail),
-        onFailed: (reason, detail) => this.#failed(reason, detail),
-        onConnectFailed: (error) => this.#connectFailed(error),
+        onFailed: (reason, detail) => this.#reports.failed(reason, detail),
+        onConnectFailed: (error) => this.#reports.connectFailed(error),
         onUpdate: (verdict, message) => this.#received.take(verdict, message),
         onRouteRefresh: (refresh) => this.#refreshAsked(refresh),
         onRoom: () => this.pump(),
         onSettled: () => this.#settled(),
       },
     });
+  }
+
+  /** The peer's address; of an unnumbered peer, the last one found. */
+  get address(): Address | undefined {
+    return this.#location.address;
   }
 
   get name(): string {
@@ -166,7 +163,7 @@ export class Session {
    */
   start(failures = 0): void {
     if (this.#isOver) throw isOver();
-    this.#search?.start();
+    this.#location.start();
     this.#driver.step({ type: 'start', failures });
   }
 
@@ -311,29 +308,8 @@ export class Session {
     return keeps ? hardReset(notification) : notification;
   }
 
-  async #dial(signal: AbortSignal): Promise<Socket> {
-    const { address, port, connection, interface: interfaceName } = this.options;
-    const { transport, discover } = this.#host;
-    const found = address ?? (await discover(interfaceName ?? '', signal));
-    signal.throwIfAborted();
-    if (!address) this.#found(found);
-    return transport.dial({ address: found, ...(port === undefined ? {} : { port }) }, connection, signal);
-  }
-
-  /** What the listeners do not take for its peer, we may dial all the same. */
-  #found(address: Address): void {
-    // Who is on the link now is not who the session is with.
-    if (this.#established) return;
-    this.address = address;
-    try {
-      this.#host.onFound(this, address);
-    } catch (thrown) {
-      this.#connectFailed(thrown instanceof Error ? thrown : new Error(String(thrown)));
-    }
-  }
-
   #up(connection: Connection, negotiated: Negotiated): void {
-    const { routes, turns, emit, isComplete } = this.#host;
+    const { routes, turns, isComplete } = this.#host;
     const announcer = new Announcer({
       connection,
       negotiated,
@@ -343,14 +319,12 @@ export class Session {
       isComplete,
       send: ({ type, bytes }) => this.#driver.send(connection, type, bytes),
       onEndOfRib: (family, all) => this.#endOfRibSent(family, all),
-      onUnsendable: (unsendable) => this.#unsendable(unsendable),
+      onUnsendable: (unsendable) => this.#reports.unsendable(unsendable),
       onSlice: () => this.#conditions.look(),
     });
     this.#established = { connection, negotiated, announcer };
     this.#received.begin();
-    this.#counters.established += 1;
-    this.#counters.establishedSinceMs = this.#host.clock.nowMs();
-    emit({ type: 'established', peer: this.name, negotiated });
+    this.#reports.established(negotiated);
     // The KEEPALIVE that answers the peer's OPEN is written; the routes follow it.
     this.pump();
   }
@@ -358,27 +332,8 @@ export class Session {
   #down(reason: DownReason, detail: string): void {
     this.#established?.announcer.close();
     this.#established = undefined;
-    this.#counters.flaps += 1;
-    this.#counters.establishedSinceMs = undefined;
-    const text = this.#noteError(describeDown(reason, detail));
-    this.#host.emit({ type: 'down', peer: this.name, reason, text });
+    this.#reports.down(reason, detail);
     this.#conditions.look();
-  }
-
-  #failed(reason: DownReason, detail: string): void {
-    this.#counters.failures += 1;
-    this.#reports.failed(reason, this.#noteError(describeDown(reason, detail)));
-  }
-
-  #connectFailed(error: Error): void {
-    this.#counters.failures += 1;
-    this.#reports.failed({ kind: 'connect', error }, this.#noteError(error.message));
-  }
-
-  #noteError(text: string): string {
-    this.#counters.lastError = text;
-    this.#counters.lastErrorAtMs = this.#host.clock.nowMs();
-    return text;
   }
 
   #endOfRibSent(family: AddressFamily, all: boolean): void {
@@ -386,24 +341,16 @@ export class Session {
     this.#host.emit({ type: 'end-of-rib', peer: this.name, family, direction: 'out' });
   }
 
-  #unsendable({ error, ...routes }: UnsendableRoutes): void {
-    const unreported = this.#unsendableReports.take();
-    if (unreported === undefined) return;
-    this.#host.emit({ type: 'unsendable', peer: this.name, ...routes, text: error.message, unreported });
-  }
-
   #refreshAsked({ kind, family }: RouteRefresh): void {
     if (kind !== 'request' || !family || !this.#established) return;
-    if (this.#refreshReports.take() !== undefined) {
-      this.#host.emit({ type: 'refresh-requested', peer: this.name, family });
-    }
+    this.#reports.refreshRequested(family);
     this.#established.announcer.refresh(family);
   }
 
   #settled(): void {
     this.#conditions.look();
     const { state } = this.#driver;
-    if (state.phase === 'stopped') this.#search?.stop();
+    if (state.phase === 'stopped') this.#location.stop();
     else this.#failures = state.failures;
     const isIdle =
       state.phase === 'stopped' || (state.phase === 'running' && !state.dialling && state.connections.length === 0);
