@@ -71,7 +71,7 @@ export function statusPatch(
   decision: Decision,
   programming: Programming,
   now: string,
-): { patch: StatusPatch; announcement: Announcement | undefined } | undefined {
+): { patch: StatusPatch; announcements: Announcement[] } | undefined {
   const patch: StatusPatch = {};
   const { status = {} } = service;
   const ips = decision.addresses.map(({ address }) => String(address));
@@ -80,7 +80,7 @@ export function statusPatch(
 
   const { generation } = service.metadata;
   const observed = generation === undefined ? {} : { observedGeneration: generation };
-  const before = status.conditions?.find(({ type }) => type === conditionTypes.ipAllocated);
+  const conditionOf = (wanted: string) => status.conditions?.find(({ type }) => type === wanted);
   const { reason, message } = decision;
   const allocated: DesiredCondition = {
     type: conditionTypes.ipAllocated,
@@ -102,10 +102,23 @@ export function statusPatch(
   if (changed) patch.conditions = conditions;
   if (!ingressChanges && !changed) return undefined;
 
-  const isNews = ingressChanges || before?.reason !== reason || before.message !== message;
-  const calm = reason === 'Allocated' || reason === 'AllocatedPartially';
-  const announcement: Announcement = { type: calm ? 'Normal' : 'Warning', reason, note: message };
-  return { patch, announcement: isNews ? announcement : undefined };
+  const announcements: Announcement[] = [];
+  const before = conditionOf(conditionTypes.ipAllocated);
+  if (ingressChanges || before?.reason !== reason || before.message !== message) {
+    const calm = reason === 'Allocated' || reason === 'AllocatedPartially';
+    announcements.push({ type: calm ? 'Normal' : 'Warning', reason, note: message });
+  }
+  if (programming.kind === 'known') {
+    announcements.push(...programmingNews(conditionOf(conditionTypes.programmed), programming.condition));
+  }
+  return { patch, announcements };
+}
+
+/** That OVN cannot carry the Service, or can again. That it carries a new one is no news, nor that it will soon. */
+function programmingNews(old: Condition | undefined, { status, reason, message }: DesiredCondition): Announcement[] {
+  if (status === 'True' && old?.status === 'False') return [{ type: 'Normal', reason, note: message }];
+  const isNews = old?.status !== status || old.reason !== reason || old.message !== message;
+  return status === 'False' && isNews ? [{ type: 'Warning', reason, note: message }] : [];
 }
 
 /**

@@ -151,8 +151,8 @@ export class ServiceReconciler {
       if (unclaimed) await this.#patch(written, { metadata: unclaimed }, signal);
       const overwritten = ingress !== undefined && this.#contests.isCorrection(key, ingress);
       if (ingress !== undefined) this.#contests.wrote(key, ingress);
-      const announcement = (overwritten && overwrittenNews(observed, ingress)) || change?.announcement;
-      if (announcement) announce(written, announcement);
+      const rival = overwritten ? overwrittenNews(observed, ingress) : undefined;
+      for (const news of rival ? [rival] : (change?.announcements ?? [])) announce(written, news);
     }
     const freed = allocator.settle(key);
     if (freed.length > 0) this.#freed(key, freed);

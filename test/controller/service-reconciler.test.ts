@@ -58,6 +58,31 @@ describe('a new address and OVN', () => {
     expect([ips(get(api, 'web')), programmed(get(api, 'web'))]).toEqual([['192.0.2.1'], 'Unknown']);
   });
 
+  test('what OVN cannot carry is told with an Event, once, and so is the end of it', async () => {
+    const { api, life } = setUp(settled);
+    await life.reconcile('web');
+    expect(life.announced.map(({ reason }) => reason)).toEqual(['Allocated']);
+    const { condition } = settled;
+    life.programming = {
+      kind: 'known',
+      condition: { ...condition, status: 'False', reason: 'NotExpressible', message: 'port 80 is taken; use another' },
+    };
+    for (const label of ['a', 'b']) {
+      await life.reconcile('web');
+      api.edit('web', ({ metadata }) => {
+        metadata.labels = { label };
+        metadata.generation = (metadata.generation ?? 1) + 1;
+      });
+    }
+    await life.reconcile('web');
+    life.programming = settled;
+    await life.reconcile('web');
+    expect(life.announced.slice(1)).toEqual([
+      { service: 'web', type: 'Warning', reason: 'NotExpressible', note: 'port 80 is taken; use another' },
+      { service: 'web', type: 'Normal', reason: 'Programmed', note: 'there' },
+    ]);
+  });
+
   test('another address than the one that was handed over is handed over anew', async () => {
     const { api, life } = setUp(settling);
     await life.reconcile('web');
