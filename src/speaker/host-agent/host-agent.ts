@@ -207,6 +207,9 @@ export class HostAgent {
     let changes = (await this.#nft.apply(state.nft, signal)) ? 1 : 0;
     if (!intact && changes > 0 && this.#appliedGeneration > 0) this.#repaired('nftables table');
 
+    await this.#health.setDesired(state.healthPorts, inputs.nodeEligible);
+    if (suspect.sysctls) this.#sysctlNotes = await checkForwarding(this.#commands, state.ruleFamilies, signal);
+    // A route that the kernel refuses is the likeliest failure, and all of the above works without.
     const routes = deviceUp ? state.routes : [];
     const text = routes.map(({ destination, gateway, device }) => `${destination} ${gateway} ${device}`).join();
     if (deviceUp && (suspect.routes || text !== this.#lastRoutes)) {
@@ -217,9 +220,7 @@ export class HostAgent {
       this.#lastRoutes = text;
       changes += changed;
     }
-    await this.#health.setDesired(state.healthPorts, inputs.nodeEligible);
     await this.#flows.flush(state.treatments, this.#overlay, signal);
-    if (suspect.sysctls) this.#sysctlNotes = await checkForwarding(this.#commands, state.ruleFamilies, signal);
     this.#appliedGeneration = generation;
     this.#carries = hasWay;
     if (this.#assuredMs === undefined || due || (suspect.nft && compared)) this.#assuredMs = startedMs;

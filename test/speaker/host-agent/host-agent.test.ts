@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { get } from 'node:http';
+import { createServer } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
 import { ManualClock, silentLogger } from '../../../src/base/index.ts';
 import {
@@ -299,6 +301,23 @@ describe('HostAgent', () => {
     });
   });
 
+  test('routes that the kernel refuses keep neither health checks nor forwarding from being seen to', async () => {
+    await withAgent(async (agent, host, clock) => {
+      host.failRoutes = 'Error: IPv6 is disabled on nexthop device.';
+      const taken = createServer().listen(0);
+      await once(taken, 'listening');
+      const at = taken.address();
+      const healthCheckNodePort = typeof at === 'object' && at ? at.port : 0;
+      agent.setDesired(hostInputs([hostService({ externalTrafficPolicy: 'Local', healthCheckNodePort })]));
+      await settle(clock);
+      expect(agent.status()).toMatchObject({ state: 'failing', lastError: expect.stringContaining('nexthop') });
+      expect(host.commands).toContain('cat /proc/sys/net/ipv4/ip_forward');
+      expect(agent.status().notes).toEqual([expect.stringContaining('EADDRINUSE')]);
+      taken.close();
+      await once(taken, 'close');
+    });
+  });
+
   test('without conntrack everything else works', async () => {
     await withAgent(async (agent, host, clock) => {
       host.conntrack = false;
@@ -362,7 +381,6 @@ describe('health check ports', () => {
   }
 
   async function freePort(): Promise<number> {
-    const { createServer } = await import('node:net');
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
