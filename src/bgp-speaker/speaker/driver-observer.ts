@@ -2,12 +2,12 @@ import type { RouteRefresh } from '../message/route-refresh.ts';
 import type { UpdateVerdict } from '../message/update-classifier.ts';
 import type { Negotiated } from '../session/negotiation.ts';
 import type { DownReason, RfcState } from '../session/peer-state.ts';
-import type { Connection } from './connection.ts';
+import type { PeerConnection } from './peer-connection.ts';
 
 /** What the driver of a peer tells its session. */
 export interface DriverObserver {
   onState(from: RfcState, to: RfcState): void;
-  onUp(connection: Connection, negotiated: Negotiated): void;
+  onUp(connection: PeerConnection, negotiated: Negotiated): void;
   /** `detail`: more than the reason says, or empty. */
   onDown(reason: DownReason, detail: string): void;
   onFailed(reason: DownReason, detail: string): void;

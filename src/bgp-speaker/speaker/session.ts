@@ -12,12 +12,12 @@ import type { Transport } from '../transport/transport.ts';
 import type { Allowance } from './allowance.ts';
 import { Announcer } from './announcer.ts';
 import { Conditions } from './conditions.ts';
-import type { Connection } from './connection.ts';
 import { newCounters, type SessionCounters } from './counters.ts';
 import { type DrainOptions, drain, type StopOptions } from './drain.ts';
 import type { EventDetail } from './events.ts';
 import type { ResolvedPeer } from './options.ts';
 import { outboundPeer } from './outbound-peer.ts';
+import type { PeerConnection } from './peer-connection.ts';
 import { PeerDriver } from './peer-driver.ts';
 import { PeerLocation } from './peer-location.ts';
 import { ReceivedUpdates } from './received-updates.ts';
@@ -53,7 +53,7 @@ export interface ResetOptions {
 
 /** An established session, and who sends on it. */
 interface Established {
-  readonly connection: Connection;
+  readonly connection: PeerConnection;
   readonly negotiated: Negotiated;
   readonly announcer: Announcer;
 }
@@ -149,7 +149,7 @@ export class Session {
 
   /** True when the peer was sent every route, with End-of-RIB where the routes are complete. */
   get isInStep(): boolean {
-    return this.#established?.announcer.isBehind === false && this.#established.connection.unsentBytes === 0;
+    return this.#established?.announcer.isBehind === false && this.#established.connection.stream.unsentBytes === 0;
   }
 
   /** Failures in a row, by which it is damped. */
@@ -215,7 +215,7 @@ export class Session {
   requestRefresh(family: AddressFamily): boolean {
     const { negotiated, connection } = this.#established ?? {};
     if (!connection || !negotiated?.routeRefresh || !negotiated.families.includes(family)) return false;
-    this.#driver.send(connection, messageType.routeRefresh, encodeRouteRefresh(family, 'request'));
+    connection.send(messageType.routeRefresh, encodeRouteRefresh(family, 'request'));
     return true;
   }
 
@@ -308,16 +308,16 @@ export class Session {
     return keeps ? hardReset(notification) : notification;
   }
 
-  #up(connection: Connection, negotiated: Negotiated): void {
+  #up(connection: PeerConnection, negotiated: Negotiated): void {
     const { routes, turns, isComplete } = this.#host;
     const announcer = new Announcer({
-      connection,
+      connection: connection.stream,
       negotiated,
-      peer: outboundPeer(this.options, this.address, connection.localAddress, negotiated),
+      peer: outboundPeer(this.options, this.address, connection.stream.localAddress, negotiated),
       routes,
       turns,
       isComplete,
-      send: ({ type, bytes }) => this.#driver.send(connection, type, bytes),
+      send: ({ type, bytes }) => connection.send(type, bytes),
       onEndOfRib: (family, all) => this.#endOfRibSent(family, all),
       onUnsendable: (unsendable) => this.#reports.unsendable(unsendable),
       onSlice: () => this.#conditions.look(),
