@@ -4,8 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { type Clock, OvenbirdError, type Random, systemClock, type Timer } from '../../base/index.ts';
-import { Address } from '../../net/index.ts';
-import { bfdPacketBytes, decodeBfdPacket, isTtlAcceptable } from './control-packet.ts';
+import { bfdPacketBytes, decodeBfdPacket } from './control-packet.ts';
 import { BfdError } from './errors.ts';
 import { RunningSession } from './session.ts';
 import {
@@ -16,7 +15,8 @@ import {
   noDrops,
 } from './session-events.ts';
 import { type BfdTiming, bfdSessionKey, type ResolvedBfdSession } from './session-options.ts';
-import type { BfdDatagram, BfdReceiver, BfdSender, BfdTransport } from './transport.ts';
+import { newSocketUser, pathProblem, SessionSockets, type SharedReceiver, type SocketUser } from './session-sockets.ts';
+import type { BfdDatagram, BfdTransport } from './transport.ts';
 
 export interface BfdEngineOptions {
   transport: BfdTransport;
@@ -39,33 +39,15 @@ export interface BfdEngineSession {
 
 /** How often interfaces are looked at and sockets that could not be opened are tried again. */
 const repairIntervalMs = 1000;
-const anyInterface = 0;
 
-interface SharedReceiver {
+interface Entry extends SocketUser {
   readonly key: string;
-  readonly socket: BfdReceiver;
-  readonly multihop: boolean;
-  readonly interfaceIndex: number;
-  minimumTtl: number;
-  readonly users: Set<Entry>;
-}
-
-interface Entry {
-  readonly key: string;
-  readonly options: ResolvedBfdSession;
   readonly session: RunningSession;
-  /** Bytes of the local address, when the session has one. */
-  readonly local: Uint8Array | undefined;
-  receiver: SharedReceiver | undefined;
-  sender: BfdSender | undefined;
-  sourceKey: string | undefined;
-  lastPort: number;
   /** Being removed: the peer is told. */
   removal: PromiseWithResolvers<void> | undefined;
 }
 
 export class BfdEngine {
-  readonly #transport: BfdTransport;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #discriminator: () => number;
@@ -73,15 +55,13 @@ export class BfdEngine {
   /** Removed, and still telling their peers. */
   readonly #leaving = new Set<Entry>();
   readonly #byDiscriminator = new Map<number, Entry>();
-  readonly #bySource = new Map<string, Entry[]>();
-  readonly #receivers = new Map<string, SharedReceiver>();
+  readonly #sockets: SessionSockets<Entry>;
   readonly #discarded = noDrops();
-  #droppedBefore = 0;
   #repairTimer: Timer | undefined;
   #isClosed = false;
 
   constructor(options: BfdEngineOptions) {
-    this.#transport = options.transport;
+    this.#sockets = new SessionSockets(options.transport, (receiver, datagram) => this.#onDatagram(receiver, datagram));
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#discriminator = options.discriminator ?? (() => randomInt(1, 2 ** 32));
@@ -107,14 +87,9 @@ export class BfdEngine {
       onEvent,
     });
     const entry: Entry = {
+      ...newSocketUser(options),
       key,
-      options,
       session,
-      local: options.localAddress === undefined ? undefined : Address.parse(options.localAddress).toBytes(),
-      receiver: undefined,
-      sender: undefined,
-      sourceKey: undefined,
-      lastPort: 0,
       removal: undefined,
     };
     this.#entries.set(key, entry);
@@ -131,8 +106,7 @@ export class BfdEngine {
   }
 
   status(): BfdEngineStatus {
-    let droppedByKernel = this.#droppedBefore;
-    for (const { socket } of this.#receivers.values()) droppedByKernel += socket.dropped();
+    const { droppedByKernel } = this.#sockets;
     return { sessions: this.#entries.size, discarded: { ...this.#discarded }, droppedByKernel };
   }
 
@@ -153,7 +127,7 @@ export class BfdEngine {
     entry.session.close(() => {
       this.#leaving.delete(entry);
       this.#byDiscriminator.delete(entry.session.localDiscriminator);
-      this.#closeSockets(entry);
+      this.#sockets.close(entry);
       removal.resolve();
     });
     return removal.promise;
@@ -179,17 +153,17 @@ export class BfdEngine {
     }
     const decoded = decodeBfdPacket(bytes, length);
     if (decoded.kind === 'discard') {
-      this.#discard(decoded.reason, this.#findBySource(receiver, datagram));
+      this.#discard(decoded.reason, this.#sockets.findBySource(receiver, datagram));
       return;
     }
     const { packet } = decoded;
     const entry =
       packet.yourDiscriminator === 0
-        ? this.#findBySource(receiver, datagram)
+        ? this.#sockets.findBySource(receiver, datagram)
         : this.#byDiscriminator.get(packet.yourDiscriminator);
     if (entry === undefined) {
       if (packet.yourDiscriminator === 0) this.#discard('no-session', undefined);
-      else this.#discard('your-discriminator', this.#findBySource(receiver, datagram));
+      else this.#discard('your-discriminator', this.#sockets.findBySource(receiver, datagram));
       return;
     }
     const problem = pathProblem(entry, receiver, datagram);
@@ -206,90 +180,16 @@ export class BfdEngine {
     entry?.session.noteDiscard(reason);
   }
 
-  #findBySource(receiver: SharedReceiver, { source, destination }: BfdDatagram): Entry | undefined {
-    const { multihop, interfaceIndex } = receiver;
-    const onInterface = this.#bySource.get(sourceKey(multihop, interfaceIndex, source));
-    // A session that is for any interface hears its peer also where others have a socket of their own.
-    const anywhere =
-      interfaceIndex === anyInterface ? undefined : this.#bySource.get(sourceKey(multihop, anyInterface, source));
-    return best(onInterface, destination) ?? best(anywhere, destination);
-  }
-
   // ---- sockets ---------------------------------------------------------------------------------------------------
 
   #open(entry: Entry): void {
-    const { options, session } = entry;
     try {
-      const interfaceIndex = this.#interfaceIndex(options);
-      entry.receiver = this.#acquire(entry, interfaceIndex);
-      entry.sender = this.#transport.openSender(options, entry.lastPort);
-      entry.lastPort = entry.sender.port;
-      entry.sourceKey = sourceKey(options.multihop, interfaceIndex, Address.parse(options.peer).toBytes());
-      const others = this.#bySource.get(entry.sourceKey);
-      if (others) others.push(entry);
-      else this.#bySource.set(entry.sourceKey, [entry]);
-      session.setProblem(undefined);
+      this.#sockets.open(entry);
+      entry.session.setProblem(undefined);
     } catch (thrown) {
-      this.#closeSockets(entry);
       if (!(thrown instanceof OvenbirdError)) throw thrown;
-      session.setProblem(thrown);
+      entry.session.setProblem(thrown);
     }
-  }
-
-  #interfaceIndex({ interface: name }: ResolvedBfdSession): number {
-    if (name === undefined) return anyInterface;
-    const index = this.#transport.interfaceIndex(name);
-    if (index !== undefined) return index;
-    throw new OvenbirdError('NoSuchInterface', `there is no interface ${name} in this network namespace`);
-  }
-
-  #acquire(entry: Entry, interfaceIndex: number): SharedReceiver {
-    const { family, multihop, minimumTtl, interface: name } = entry.options;
-    const key = `${family} ${multihop} ${interfaceIndex}`;
-    const shared = this.#receivers.get(key);
-    if (shared) {
-      shared.users.add(entry);
-      lowerMinimumTtl(shared);
-      return shared;
-    }
-    const receiver: SharedReceiver = {
-      key,
-      multihop,
-      interfaceIndex,
-      minimumTtl,
-      users: new Set([entry]),
-      socket: this.#transport.openReceiver({
-        family,
-        multihop,
-        interface: name,
-        minimumTtl,
-        onDatagram: (datagram) => this.#onDatagram(receiver, datagram),
-      }),
-    };
-    this.#receivers.set(key, receiver);
-    return receiver;
-  }
-
-  #closeSockets(entry: Entry): void {
-    const { receiver, sender } = entry;
-    entry.receiver = undefined;
-    entry.sender = undefined;
-    sender?.close();
-    const others = entry.sourceKey === undefined ? undefined : this.#bySource.get(entry.sourceKey);
-    if (others && entry.sourceKey !== undefined) {
-      others.splice(others.indexOf(entry), 1);
-      if (others.length === 0) this.#bySource.delete(entry.sourceKey);
-    }
-    entry.sourceKey = undefined;
-    if (receiver === undefined) return;
-    receiver.users.delete(entry);
-    if (receiver.users.size > 0) {
-      lowerMinimumTtl(receiver);
-      return;
-    }
-    this.#receivers.delete(receiver.key);
-    this.#droppedBefore += receiver.socket.dropped();
-    receiver.socket.close();
   }
 
   /** While a session has an interface, which may go and come back as another, or no sockets. */
@@ -309,60 +209,13 @@ export class BfdEngine {
 
   #repair(): void {
     for (const entry of this.#entries.values()) {
-      const { options, receiver } = entry;
-      if (receiver && options.interface !== undefined) {
-        const index = this.#transport.interfaceIndex(options.interface);
-        if (index === receiver.interfaceIndex) continue;
-        this.#closeSockets(entry);
-      }
+      if (this.#sockets.isElsewhere(entry)) this.#sockets.close(entry);
       if (entry.receiver === undefined) this.#open(entry);
     }
   }
 }
 
 const notOpen = new OvenbirdError('NotOpen', 'the sockets of this BFD session are not open');
-
-/** Why a packet for this session is not taken: RFC 5881 section 5, RFC 5883. */
-function pathProblem(entry: Entry, receiver: SharedReceiver, { ttl }: BfdDatagram): BfdDropReason | undefined {
-  const { options } = entry;
-  const isOnPath =
-    options.interface === undefined
-      ? options.multihop === receiver.multihop && familyOf(receiver) === options.family
-      : receiver === entry.receiver;
-  if (!isOnPath) return 'wrong-path';
-  return isTtlAcceptable(ttl, options.minimumTtl) ? undefined : 'ttl';
-}
-
-function familyOf({ key }: SharedReceiver): 4 | 6 {
-  return key.startsWith('4') ? 4 : 6;
-}
-
-/** The session of this local address, else one that has none. */
-function best(entries: readonly Entry[] | undefined, destination: Uint8Array): Entry | undefined {
-  let any: Entry | undefined;
-  for (const entry of entries ?? []) {
-    if (entry.local === undefined) any = entry;
-    else if (isSameAddress(entry.local, destination)) return entry;
-  }
-  return any;
-}
-
-function isSameAddress(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
-}
-
-function sourceKey(multihop: boolean, interfaceIndex: number, source: Uint8Array): string {
-  return `${multihop ? 'm' : 's'} ${interfaceIndex} ${source.join('.')}`;
-}
-
-/** The kernel drops what no session on this socket would take; the rest is looked at for each session. */
-function lowerMinimumTtl(receiver: SharedReceiver): void {
-  let least = 255;
-  for (const { options } of receiver.users) least = Math.min(least, options.minimumTtl);
-  if (least === receiver.minimumTtl) return;
-  receiver.minimumTtl = least;
-  receiver.socket.setMinimumTtl(least);
-}
 
 function wordAt(bytes: Uint8Array, at: number): number {
   return (

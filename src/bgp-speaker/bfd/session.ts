@@ -1,14 +1,7 @@
 /** One session with its timers, counters and the bytes last sent and received. */
 import type { Clock, OvenbirdError, Random, Timer } from '../../base/index.ts';
-import { type BfdControlPacket, bfdPacketBytes, diagnostic, encodeBfdPacketInto } from './control-packet.ts';
-import { noLateness, noteLateness } from './lateness.ts';
-import {
-  type BfdDropReason,
-  type BfdSessionEvent,
-  type BfdSessionStatus,
-  type BfdStateReason,
-  noDrops,
-} from './session-events.ts';
+import { type BfdControlPacket, bfdPacketBytes, encodeBfdPacketInto } from './control-packet.ts';
+import type { BfdDropReason, BfdSessionEvent, BfdSessionStatus } from './session-events.ts';
 import {
   type BfdEffect,
   type BfdEvent,
@@ -19,6 +12,8 @@ import {
   stepBfd,
 } from './session-machine.ts';
 import { type BfdTiming, type ResolvedBfdSession, resolveBfdTiming } from './session-options.ts';
+import { SessionRecord } from './session-record.ts';
+import { SessionTimers } from './session-timers.ts';
 
 export interface SessionNeeds {
   clock: Clock;
@@ -35,8 +30,6 @@ export interface SessionNeeds {
 const timerSlackMs = 0.5;
 /** And up to this much later, as they count whole milliseconds. */
 const timerGrainMs = 1;
-/** Counted, but no problem to tell of: queues full for a moment, sockets whose own problem has been told. */
-const passing = new Set(['Overrun', 'NotOpen']);
 const pollAndFinal = 0x30;
 /** Whoever closes waits no longer than this for the peer to hear of it. */
 export const longestFarewellMs = 2000;
@@ -50,38 +43,26 @@ export class RunningSession {
   readonly localDiscriminator: number;
   readonly #needs: SessionNeeds;
   #machine: BfdSession;
-  #transmitAtMs = Number.POSITIVE_INFINITY;
-  #detectAtMs = Number.POSITIVE_INFINITY;
-  #armedAtMs = Number.POSITIVE_INFINITY;
-  #timer: Timer | undefined;
+  readonly #timers: SessionTimers;
+  readonly #record: SessionRecord;
   #lastSentMs = Number.NEGATIVE_INFINITY;
-  #stateSinceMs: number;
   readonly #lastReceived = new Uint8Array(bfdPacketBytes);
   readonly #outgoing = new Uint8Array(bfdPacketBytes);
   #encoded: BfdControlPacket | undefined;
   /** What the transmit timer does in this state of the machine. */
   #periodic: { machine: BfdSession; effects: readonly BfdEffect[] } | undefined;
-  #told = { transmitIntervalMs: 0, detectionTimeMs: 0 };
-  #problem: OvenbirdError | undefined;
-  readonly #events: BfdSessionEvent[] = [];
   /** In a step whose effects are not all applied. */
   #isBusy = false;
   /** Told when the farewell is over; once there is one, nobody hears of this session any more. */
   #onClosed: (() => void) | undefined;
   #farewellTimer: Timer | undefined;
   #isClosed = false;
-  #received = 0;
-  #sent = 0;
-  #unsent = 0;
-  #ups = 0;
-  #downs = 0;
-  readonly #discarded = noDrops();
-  readonly #lateness = noLateness();
 
   constructor(options: ResolvedBfdSession, localDiscriminator: number, needs: SessionNeeds) {
     this.localDiscriminator = localDiscriminator;
     this.#needs = needs;
-    this.#stateSinceMs = needs.clock.monotonicMs();
+    this.#timers = new SessionTimers(needs.clock, () => this.#wake());
+    this.#record = new SessionRecord(needs.clock);
     this.#machine = newBfdSession({
       localDiscriminator,
       desiredMinTxMicroseconds: options.desiredMinTxMs * 1000,
@@ -131,58 +112,30 @@ export class RunningSession {
 
   /** A packet for which `isRepetition` holds, and which passed the checks of its path. */
   repeat(): void {
-    this.#received += 1;
+    this.#record.received();
     this.#setDetect(detectionMicroseconds(this.#machine));
   }
 
   /** A packet that passed all checks (or came while taken down); `bytes` is what it was decoded from. */
   receive(packet: BfdControlPacket, bytes: Uint8Array): void {
     if (this.#isClosed) return;
-    if (!this.isAdminDown) this.#received += 1;
+    if (!this.isAdminDown) this.#record.received();
     this.#lastReceived.set(bytes.subarray(0, bfdPacketBytes));
     this.#step({ type: 'packet', packet });
   }
 
   noteDiscard(reason: BfdDropReason): void {
-    this.#discarded[reason] += 1;
+    this.#record.discarded(reason);
   }
 
   /** Sockets could not be opened; undefined: they are open now. */
   setProblem(error: OvenbirdError | undefined): void {
-    if (error?.message === this.#problem?.message) return;
-    this.#problem = error;
-    const atMs = this.#needs.clock.nowMs();
-    if (error) this.#events.push({ type: 'problem', code: error.code, message: error.message, atMs });
-    else this.#events.push({ type: 'recovered', atMs });
+    this.#record.setProblem(error);
     if (!this.#isBusy) this.#tell();
   }
 
   status(sourcePort: number): BfdSessionStatus {
-    const { state, remote, diagnostic: code } = this.#machine;
-    return {
-      state,
-      diagnostic: code,
-      forMs: this.#needs.clock.monotonicMs() - this.#stateSinceMs,
-      localDiscriminator: this.localDiscriminator,
-      sourcePort,
-      remote: {
-        state: remote.state,
-        diagnostic: remote.diagnostic,
-        discriminator: remote.discriminator,
-        minRxMs: remote.minRxMicroseconds / 1000,
-        desiredMinTxMs: remote.desiredMinTxMicroseconds / 1000,
-        detectMultiplier: remote.detectMultiplier,
-      },
-      ...this.#negotiated(),
-      received: this.#received,
-      sent: this.#sent,
-      unsent: this.#unsent,
-      discarded: { ...this.#discarded },
-      ups: this.#ups,
-      downs: this.#downs,
-      lateness: { counts: [...this.#lateness.counts], maxMs: this.#lateness.maxMs },
-      problem: this.#problem?.message,
-    };
+    return this.#record.status(this.#machine, sourcePort);
   }
 
   /**
@@ -200,8 +153,7 @@ export class RunningSession {
   end(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#timers.stop();
     this.#farewellTimer?.cancel();
     this.#onClosed?.();
   }
@@ -222,9 +174,9 @@ export class RunningSession {
 
   /** Last of all: whoever hears of it may call back. */
   #tell(): void {
-    if (this.#onClosed) this.#events.length = 0;
+    if (this.#onClosed) this.#record.dropEvents();
     this.#endAfterFarewell();
-    for (let event = this.#events.shift(); event; event = this.#events.shift()) this.#needs.onEvent(event);
+    for (let event = this.#record.takeEvent(); event; event = this.#record.takeEvent()) this.#needs.onEvent(event);
   }
 
   #apply(effects: readonly BfdEffect[]): void {
@@ -237,20 +189,20 @@ export class RunningSession {
           this.#setTransmit(effect.leastMicroseconds / 1000, effect.mostMicroseconds / 1000);
           break;
         case 'cancel-transmit':
-          this.#transmitAtMs = Number.POSITIVE_INFINITY;
+          this.#timers.transmitAtMs = Number.POSITIVE_INFINITY;
           break;
         case 'set-detect':
           this.#setDetect(effect.microseconds);
           break;
         case 'cancel-detect':
-          this.#detectAtMs = Number.POSITIVE_INFINITY;
+          this.#timers.detectAtMs = Number.POSITIVE_INFINITY;
           break;
         case 'changed':
-          this.#changed(effect);
+          this.#record.changed(effect, this.#machine);
           break;
       }
     }
-    this.#tellTiming();
+    this.#record.timing(this.#machine);
   }
 
   #send(packet: BfdControlPacket): void {
@@ -260,14 +212,7 @@ export class RunningSession {
     }
     // The answer to a poll is outside the pace.
     if (!packet.final) this.#lastSentMs = this.#needs.clock.monotonicMs();
-    const error = this.#needs.send(this.#outgoing);
-    if (error === undefined) {
-      this.#sent += 1;
-      if (this.#problem !== undefined) this.setProblem(undefined);
-      return;
-    }
-    this.#unsent += 1;
-    if (!passing.has(error.code)) this.setProblem(error);
+    this.#record.sent(this.#needs.send(this.#outgoing));
   }
 
   /** The pace counts from the packet before, so that an interval that the peer shortened holds at once. */
@@ -275,77 +220,33 @@ export class RunningSession {
     const nowMs = this.#needs.clock.monotonicMs();
     const highestMs = Math.max(leastMs, mostMs - timerGrainMs);
     const delayMs = leastMs + this.#needs.random() * (highestMs - leastMs);
-    this.#transmitAtMs = Math.max(nowMs, Math.max(this.#lastSentMs, nowMs - mostMs) + delayMs);
+    this.#timers.transmitAtMs = Math.max(nowMs, Math.max(this.#lastSentMs, nowMs - mostMs) + delayMs);
   }
 
   #setDetect(microseconds: number): void {
-    this.#detectAtMs =
+    this.#timers.detectAtMs =
       microseconds > 0 ? this.#needs.clock.monotonicMs() + microseconds / 1000 : Number.POSITIVE_INFINITY;
   }
 
-  #changed({ from, to, diagnostic: code, byOperator }: Extract<BfdEffect, { type: 'changed' }>): void {
-    const { clock } = this.#needs;
-    this.#stateSinceMs = clock.monotonicMs();
-    if (to === 'up') this.#ups += 1;
-    if (from === 'up') this.#downs += 1;
-    const reason = reasonOf(from, to, code, byOperator);
-    this.#events.push({
-      type: 'state',
-      from,
-      to,
-      reason,
-      isFailure: from === 'up' && (reason === 'peer-silent' || reason === 'peer-signaled-down'),
-      diagnostic: code,
-      remoteDiagnostic: this.#machine.remote.diagnostic,
-      atMs: clock.nowMs(),
-    });
-  }
-
-  #negotiated() {
-    return {
-      transmitIntervalMs: this.#machine.pacedMicroseconds / 1000,
-      detectionTimeMs: detectionMicroseconds(this.#machine) / 1000,
-    };
-  }
-
-  #tellTiming(): void {
-    const { pacedMicroseconds } = this.#machine;
-    const { transmitIntervalMs, detectionTimeMs } = this.#told;
-    const detection = detectionMicroseconds(this.#machine);
-    if (pacedMicroseconds === transmitIntervalMs * 1000 && detection === detectionTimeMs * 1000) return;
-    this.#told = this.#negotiated();
-    this.#events.push({ type: 'timing', ...this.#told, atMs: this.#needs.clock.nowMs() });
-  }
-
-  /** One timer for both deadlines. A deadline that moves on leaves it as it is: it fires, and is set anew. */
   #arm(): void {
-    if (this.#isClosed) return;
-    const atMs = Math.min(this.#transmitAtMs, this.#detectAtMs);
-    if (this.#timer !== undefined && this.#armedAtMs <= atMs) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    if (atMs === Number.POSITIVE_INFINITY) return;
-    this.#armedAtMs = atMs;
-    const delayMs = Math.ceil(Math.max(0, atMs - this.#needs.clock.monotonicMs()));
-    this.#timer = this.#needs.clock.setTimer(delayMs, this.#wake);
+    if (!this.#isClosed) this.#timers.arm();
   }
 
-  readonly #wake = (): void => {
-    this.#timer = undefined;
+  #wake(): void {
     const { clock } = this.#needs;
     const nowMs = clock.monotonicMs();
-    const dueMs = Math.min(this.#transmitAtMs, this.#detectAtMs);
-    if (dueMs <= nowMs + timerSlackMs) noteLateness(this.#lateness, Math.max(0, nowMs - dueMs));
+    const { dueMs } = this.#timers;
+    if (dueMs <= nowMs + timerSlackMs) this.#record.late(Math.max(0, nowMs - dueMs));
     this.#isBusy = true;
-    if (this.#transmitAtMs <= nowMs + timerSlackMs) this.#transmit();
-    if (this.#detectAtMs <= clock.monotonicMs()) this.#judge();
+    if (this.#timers.transmitAtMs <= nowMs + timerSlackMs) this.#transmit();
+    if (this.#timers.detectAtMs <= clock.monotonicMs()) this.#judge();
     this.#arm();
     this.#isBusy = false;
     this.#tell();
-  };
+  }
 
   #transmit(): void {
-    this.#transmitAtMs = Number.POSITIVE_INFINITY;
+    this.#timers.transmitAtMs = Number.POSITIVE_INFINITY;
     if (this.#periodic?.machine === this.#machine) {
       this.#apply(this.#periodic.effects);
       return;
@@ -359,8 +260,8 @@ export class RunningSession {
   /** The peer was silent, or we were deaf: first hear what came in the meantime. */
   #judge(): void {
     this.#needs.drain();
-    if (this.#isClosed || this.#detectAtMs > this.#needs.clock.monotonicMs()) return;
-    this.#detectAtMs = Number.POSITIVE_INFINITY;
+    if (this.#isClosed || this.#timers.detectAtMs > this.#needs.clock.monotonicMs()) return;
+    this.#timers.detectAtMs = Number.POSITIVE_INFINITY;
     const { session, effects } = stepBfd(this.#machine, { type: 'detect-timer' });
     this.#machine = session;
     this.#apply(effects);
@@ -370,13 +271,4 @@ export class RunningSession {
 function isSame(a: BfdSession, b: BfdSession): boolean {
   const keys = Object.keys(a) as (keyof BfdSession)[];
   return keys.every((key) => a[key] === b[key]);
-}
-
-function reasonOf(from: string, to: string, code: number, byOperator: boolean): BfdStateReason {
-  if (to === 'admin-down') return 'admin-down';
-  if (to === 'up') return 'established';
-  if (to === 'init') return 'peer-seen';
-  if (from === 'admin-down') return 'started';
-  if (byOperator) return 'peer-admin-down';
-  return code === diagnostic.detectionTimeExpired ? 'peer-silent' : 'peer-signaled-down';
 }
