@@ -23,9 +23,11 @@ export class LatestObjects<T extends KubeObject> {
     return cached;
   }
 
-  /** Remembers what the server answered to a read or a write. */
+  /** Remembers what the server answered to a read or a write, unless the cache knows as much. */
   answered(object: T): void {
-    this.#answered.set(objectKey(object), object);
+    const key = objectKey(object);
+    const cached = this.#store.get(key);
+    if (!cached || isOlder(cached, object)) this.#answered.set(key, object);
   }
 }
 

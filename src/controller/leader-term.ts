@@ -5,6 +5,7 @@ import {
   allSynced,
   type KubeClient,
   type ObjectReference,
+  objectKey,
   priorities,
   referenceTo,
   resources,
@@ -24,7 +25,7 @@ import type { Announcement } from './service-changes.ts';
 import { ServiceReconciler } from './service-reconciler.ts';
 
 export interface LeaderTermOptions {
-  client: Pick<KubeClient, 'get' | 'list' | 'patch'>;
+  client: Pick<KubeClient, 'get' | 'pages' | 'patch'>;
   caches: ControllerCaches;
   serviceClass: ServiceClass;
   northbound: NorthboundPort;
@@ -132,14 +133,12 @@ export class LeaderTerm {
     ];
     try {
       // The cache may lag behind what the last leader wrote; a list does not.
-      const items = await this.#listServices(signal);
-      this.#reconciler.adopt(items.map((service) => projectService(service)));
+      const services = await this.#listServices(signal);
+      this.#reconciler.adopt(services);
       this.#applyConfig();
-      for (const { metadata } of items) {
-        this.#queue.add(`${metadata.namespace}/${metadata.name}`, { priority: priorities.low });
-      }
+      for (const service of services) this.#queue.add(objectKey(service), { priority: priorities.low });
       for (const key of caches.services.store.keys()) this.#queue.add(key, { priority: priorities.low });
-      logger.info({ services: items.length, tookMs: Math.round(clock.monotonicMs() - startedMs) }, 'leading');
+      logger.info({ services: services.length, tookMs: Math.round(clock.monotonicMs() - startedMs) }, 'leading');
 
       await Promise.all([
         this.#queue.run(this.#options.workers ?? 16, (key, limit) => this.#reconciler.reconcile(key, limit), signal),
@@ -155,12 +154,17 @@ export class LeaderTerm {
     }
   }
 
+  /** Reads page by page, so that no more than a page is ever held of what is not kept. */
   async #listServices(signal: AbortSignal): Promise<Service[]> {
     const { client, clock, logger } = this.#options;
     const backoff = new Backoff({ initialMs: 100, maximumMs: 2_000 });
     for (;;) {
       try {
-        return (await client.list(resources.services, { signal })).items;
+        const services: Service[] = [];
+        for await (const { items } of client.pages(resources.services, { signal })) {
+          for (const service of items) services.push(projectService(service));
+        }
+        return services;
       } catch (thrown) {
         signal.throwIfAborted();
         logger.warn({ error: describeError(thrown) }, 'cannot list the Services, trying on');
