@@ -41,10 +41,11 @@ export class Unnumbered {
     this.#discovery?.unwatch(interfaceName);
   }
 
-  /** @throws the signal's reason */
-  discover(interfaceName: string, signal: AbortSignal): Promise<Address> {
+  /** @throws the signal's reason; what a given discovery throws, also one that throws at once */
+  async discover(interfaceName: string, signal: AbortSignal): Promise<Address> {
     if (this.#given) return this.#given(interfaceName, signal);
-    return this.#discovery?.discoverPeer(interfaceName, signal) ?? Promise.reject(signal.reason);
+    if (!this.#discovery) throw signal.reason;
+    return this.#discovery.discoverPeer(interfaceName, signal);
   }
 
   close(): void {

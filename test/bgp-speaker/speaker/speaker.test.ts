@@ -629,6 +629,24 @@ describe('peers', () => {
     expect([String(session.address), ...transport.admitted]).toEqual(['fe80::c', ':: fe80::c/128 eth7']);
   });
 
+  test.each([true, false])(
+    'a search that throws at once is made again like any other (passive: %s)',
+    async (passive) => {
+      let router: string | undefined;
+      const { speaker, pass, settle } = await begin({
+        discoverPeer: (link) => {
+          if (router === undefined) throw new Error(`there is no ${link}`);
+          return Promise.resolve(Address.parse(router));
+        },
+      });
+      const session = speaker.addPeer({ interface: 'eth7', peerAs: 65002, passive });
+      await settle();
+      router = 'fe80::9';
+      await pass(11_000);
+      expect(String(session.address)).toBe('fe80::9');
+    },
+  );
+
   test('two unnumbered peers on one link: the link is watched until both are removed', async () => {
     await begin();
     const calls: string[] = [];
