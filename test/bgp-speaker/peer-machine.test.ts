@@ -105,8 +105,9 @@ describe('a session by our connection', () => {
   test('the smaller hold time counts, 0 stops the timers', () => {
     expect(play([start, ours, opened(1, open(65002, '1.1.1.1', {}, 3))]).last).toContain('1:hold=3');
     const none = [start, ours, opened(1, open(65002, '1.1.1.1', {}, 0))];
-    expect(play(none).last).toEqual(['1 send-keepalive', '1:hold=0', '1:keepalive=0']);
-    expect(play([...none, keepalive(1)]).last).toEqual(['no connect-retry', '1:send-hold=0', '1 up']);
+    // But for the wait for the peer's first KEEPALIVE.
+    expect(play(none).last).toEqual(['1 send-keepalive', '1:hold=240', '1:keepalive=0']);
+    expect(play([...none, keepalive(1)]).last).toEqual(['no connect-retry', '1:hold=0', '1:send-hold=0', '1 up']);
     expect(play([...none, keepalive(1), keepalive(1)]).last).toEqual([]);
   });
 

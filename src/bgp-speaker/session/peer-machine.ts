@@ -254,8 +254,8 @@ class Turn {
     const { id, initiator } = connection;
     this.#replace({ id, initiator, state: 'open-confirm', negotiated });
     this.effects.push({ type: 'send-keepalive', connection: id });
-    // A hold time of 0 stops the timer of the wait for the OPEN.
-    this.#setConnectionTimer(id, 'hold', negotiated.holdTimeSeconds, false);
+    // Without a hold time the wait for the peer has an end all the same: it may hang between OPEN and KEEPALIVE.
+    this.#setConnectionTimer(id, 'hold', negotiated.holdTimeSeconds || this.#config.openHoldSeconds, false);
     this.#setConnectionTimer(id, 'keepalive', negotiated.keepaliveSeconds, true);
   }
 
@@ -265,7 +265,8 @@ class Turn {
     // A connection beside it, whose OPEN is still awaited, has lost the collision.
     for (const other of running.connections) if (other.id !== id) this.#endForCollision(other);
     this.#replace({ id, initiator, state: 'established', negotiated });
-    this.#armHold(connection);
+    // A hold time of 0 stops the timer of the wait.
+    this.#setConnectionTimer(id, 'hold', negotiated.holdTimeSeconds, false);
     this.#armSendHold(connection);
     if (running.failures > 0) this.#setTimer('stable', this.#config.stableSeconds, false);
     this.effects.push({ type: 'up', connection: id, negotiated });

@@ -12,7 +12,7 @@ export interface PeerMachineConfig {
   passive: boolean;
   /** Between attempts to connect, s; RFC 4271 suggests 120. */
   connectRetrySeconds: number;
-  /** How long an OPEN is waited for, s; RFC 4271 suggests 240. */
+  /** How long an OPEN is waited for, and without a hold time the KEEPALIVE after it, s; RFC 4271 suggests 240. */
   openHoldSeconds: number;
   /** Wait after the first failure in a row, s; it doubles with each until `maximumIdleHoldSeconds`. */
   idleHoldSeconds: number;

@@ -21,7 +21,7 @@ export interface SessionOptions {
   passive?: boolean;
   /** Between attempts to connect, 1-65535; default 10, for a router that comes back shall not wait (RFC 4271: 120). */
   connectRetrySeconds?: number;
-  /** How long an OPEN is waited for, 1-65535; default 240. */
+  /** How long an OPEN is waited for, and without a hold time the KEEPALIVE after it, 1-65535; default 240. */
   openHoldSeconds?: number;
   /** Wait after a first failure, 1-65535; default 1. Doubles up to `maximumIdleHoldSeconds`, default 120. */
   idleHoldSeconds?: number;

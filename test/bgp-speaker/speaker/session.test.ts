@@ -102,6 +102,24 @@ describe('coming up', () => {
     expect(transport.dialled).toHaveLength(3);
   });
 
+  test('without a hold time, too, a peer that opens and says no more is given up, once the session is up it may be silent', async () => {
+    const { speaker, dialled, settle, pass } = await begin();
+    const options = { address: '192.0.2.2', peerAs: 65002, holdTimeSeconds: 0, openHoldSeconds: 30 };
+    const session = speaker.addPeer(options);
+    await settle();
+    const hung = dialled();
+    hung.send(open());
+    await pass(29_000);
+    expect([session.state, hung.notified]).toEqual(['OpenConfirm', undefined]);
+    await pass(2_000);
+    expect([hung.notified, hung.isEnded]).toEqual([[4, 0], true]);
+    await pass(1_000);
+    expect(dialled()).not.toBe(hung);
+    dialled().send(open(), keepalive);
+    await pass(600_000);
+    expect([session.state, session.counters.flaps]).toEqual(['Established', 0]);
+  });
+
   test.each([
     ['another AS number', open(65009), [2, 2]],
     ['our own identifier in our AS', open(65001, { identifier: [192, 0, 2, 1] }), [2, 3]],
