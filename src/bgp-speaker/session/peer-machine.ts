@@ -248,6 +248,8 @@ class Turn {
           this.#endForCollision(rival);
           break;
         case 'rival-stays':
+          // The peer may have forgotten it. Then its kernel answers with a reset, and nobody waits for a timer of ours.
+          if (rival.state === 'established') this.effects.push({ type: 'send-keepalive', connection: rival.id });
           return this.#endForCollision(connection);
       }
     }

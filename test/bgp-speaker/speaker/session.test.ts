@@ -324,6 +324,28 @@ describe('staying up', () => {
   });
 });
 
+test('a peer that has forgotten the session and connects anew is not kept waiting for our next keepalive', async () => {
+  const { establish, transport, settle, pass, dialled } = await begin();
+  const { session, peer } = await establish();
+  const read = peer.types.length;
+  const again = new ScriptedPeer(transport.connect('192.0.2.2'));
+  again.send(open());
+  await settle();
+  // RFC 4271 section 6.8: the established one stays, and is asked whether it is alive.
+  expect([again.notified, peer.types.slice(read)]).toEqual([[6, 7], [4]]);
+  expect(session.state).toBe('Established');
+  // Its kernel knows nothing of it.
+  peer.socket.reset();
+  await settle();
+  await pass(1_000);
+  dialled().send(open(), keepalive);
+  await settle();
+  expect([session.state, session.counters.lastError]).toEqual([
+    'Established',
+    'the peer reset the connection (ECONNRESET)',
+  ]);
+});
+
 describe('a peer that takes nothing', () => {
   const attributes = { nextHop: Address.parse('192.0.2.1') };
 
