@@ -12,15 +12,20 @@ export class LatestObjects<T extends KubeObject> {
     this.#store = store;
   }
 
-  /** The newest state known; undefined when the object is gone. */
+  /** The newest state known; undefined when the cache has none: the object is gone, or was not heard of yet. */
   get(key: string): T | undefined {
     const cached = this.#store.get(key);
     const answered = this.#answered.get(key);
-    if (!answered) return cached;
+    if (!cached || !answered) return cached;
     // Also when the cache still has the object that was deleted before this one was created under its name.
-    if (cached && isOlder(cached, answered)) return answered;
+    if (isOlder(cached, answered)) return answered;
     this.#answered.delete(key);
     return cached;
+  }
+
+  /** The object is gone for good. */
+  gone(key: string): void {
+    this.#answered.delete(key);
   }
 
   /** Remembers what the server answered to a read or a write, unless the cache knows as much. */

@@ -6,6 +6,7 @@ import {
   kubeTime,
   type LoadBalancerIngress,
   type ObjectName,
+  objectKey,
   parseKey,
   type ReconcileResult,
   resources,
@@ -100,7 +101,7 @@ export class ServiceReconciler {
     const oldestFirst = [...services].sort((a, b) => (ageOf(a) < ageOf(b) ? -1 : 1));
     for (const service of oldestFirst) {
       this.#options.services.answered(service);
-      this.#adopt(keyOf(service), service);
+      this.#adopt(objectKey(service), service);
     }
   }
 
@@ -109,6 +110,7 @@ export class ServiceReconciler {
     const { serviceClass } = this.#options;
     const service = this.#options.services.get(key) ?? (await this.#unseen(key, signal));
     if (!service) {
+      this.#options.services.gone(key);
       this.#forget(key);
       return {};
     }
@@ -262,7 +264,9 @@ export class ServiceReconciler {
     if (!this.#uids.has(key)) return undefined;
     try {
       const options = { signal, timeoutMs: requestTimeoutMs };
-      return await this.#options.client.get(resources.services, parseKey(key), options);
+      const found = await this.#options.client.get(resources.services, parseKey(key), options);
+      this.#options.services.answered(found);
+      return found;
     } catch (thrown) {
       if (isKubeError(thrown, 'NotFound')) return undefined;
       throw thrown;
@@ -291,10 +295,6 @@ export class ServiceReconciler {
   }
 }
 
-function keyOf({ metadata: { namespace = '', name } }: Service): string {
-  return `${namespace}/${name}`;
-}
-
-function ageOf({ metadata: { creationTimestamp = '', namespace = '', name } }: Service): string {
-  return `${creationTimestamp} ${namespace}/${name}`;
+function ageOf(service: Service): string {
+  return `${service.metadata.creationTimestamp ?? ''} ${objectKey(service)}`;
 }
