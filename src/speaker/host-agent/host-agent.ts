@@ -1,4 +1,4 @@
-import { Backoff, type Clock, describeError, type Logger, type Timer } from '../../base/index.ts';
+import { Backoff, type Clock, describeError, type Logger } from '../../base/index.ts';
 import { type HostCommands, systemCommands } from './commands.ts';
 import { HealthCheckServer } from './health-check-server.ts';
 import type { HostInputs } from './host-inputs.ts';
@@ -279,15 +279,16 @@ export class HostAgent {
   async #sleepUntilWoken(delayMs: number, signal: AbortSignal): Promise<void> {
     if (!this.#awake && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      let timer: Timer | undefined = this.#clock.setTimer(delayMs, () => {
-        timer = undefined;
+      const wake = () => resolve();
+      const timer = this.#clock.setTimer(delayMs, () => {
         this.#suspect = everything();
         resolve();
       });
-      this.#wake = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
+      this.#wake = wake;
+      signal.addEventListener('abort', wake, { once: true });
       await promise;
-      timer?.cancel();
+      signal.removeEventListener('abort', wake);
+      timer.cancel();
       this.#wake = undefined;
     }
   }

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
@@ -325,6 +325,23 @@ describe('HostAgent', () => {
       await settle(clock);
       expect(agent.status()).toMatchObject({ state: 'applied', notes: [expect.stringContaining('install conntrack')] });
     });
+  });
+
+  test('leaves nothing behind with each change', async () => {
+    const clock = new ManualClock();
+    const agent = new HostAgent({ clock, logger: silentLogger, commands: new FakeHost() });
+    const stop = new AbortController();
+    const running = agent.run(stop.signal);
+    const listeners: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      agent.setDesired(hostInputs([hostService()]));
+      await settle(clock);
+      listeners.push(getEventListeners(stop.signal, 'abort').length);
+    }
+    expect(listeners.at(-1)).toBe(listeners[1]);
+    stop.abort();
+    await clock.advance(60_000);
+    await running;
   });
 
   test('changes that come fast are applied together', async () => {
