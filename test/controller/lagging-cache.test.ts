@@ -58,7 +58,6 @@ const step = fc.oneof(
     names: fc.uniqueArray(name, { minLength: 1 }),
     changes: fc.constantFrom(0, 1, 2, 100),
   }),
-  fc.record({ kind: fc.constant('wipe' as const), name }),
   fc.record({ kind: fc.constant('strip' as const), name }),
   fc.record({ kind: fc.constant('rival' as const), name, clear: fc.boolean() }),
   fc.record({ kind: fc.constant('pools' as const), choice: fc.nat(2) }),
@@ -122,11 +121,6 @@ test('however late the cache is: never one address twice, no change without caus
           case 'reconcile':
             for (const one of action.names) cache.advance(one, action.changes);
             await reconcile(action.names);
-            break;
-          case 'wipe':
-            api.edit(action.name, ({ metadata, spec }) => {
-              if (metadata.deletionTimestamp === undefined && spec.type === 'LoadBalancer') metadata.annotations = {};
-            });
             break;
           case 'strip':
             api.edit(action.name, ({ metadata }) => {
