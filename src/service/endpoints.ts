@@ -20,8 +20,8 @@ export interface PortEndpoints {
 type Health = 'ready' | 'draining' | 'unusable';
 
 /**
- * Joins the EndpointSlices of one Service: ready endpoints, or, where a port has no ready one within the scope asked
- * for, those that terminate but still serve (KEP-1669). A missing `ready` or `serving` means true, a missing
+ * Joins the EndpointSlices of one Service: ready endpoints, or, where a port has no ready one of a family within the scope
+ * asked for, those that terminate but still serve (KEP-1669). A missing `ready` or `serving` means true, a missing
  * `terminating` false (KEP-0752). Slices of FQDNs are not ours; one address counts per endpoint.
  *
  * @param onlyNode keep only endpoints on this node before readiness is judged, as externalTrafficPolicy Local needs it
@@ -62,8 +62,10 @@ export function selectEndpoints(slices: Iterable<EndpointSlice>, onlyNode?: stri
   return [...ports.values()]
     .map(({ portName, protocol, candidates }) => {
       const all = [...candidates.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
-      const ready = all.filter(([, health]) => health === 'ready');
-      const chosen = ready.length > 0 ? ready : all.filter(([, health]) => health === 'draining');
+      const readyFamilies = new Set(all.flatMap(([{ address }, health]) => (health === 'ready' ? address.family : [])));
+      const chosen = all.filter(([{ address }, health]) => {
+        return health === (readyFamilies.has(address.family) ? 'ready' : 'draining');
+      });
       return { portName, protocol, endpoints: chosen.map(([endpoint]) => endpoint) };
     })
     .sort((a, b) => (`${a.protocol}/${a.portName}` < `${b.protocol}/${b.portName}` ? -1 : 1));

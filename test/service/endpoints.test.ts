@@ -37,6 +37,17 @@ describe('which endpoints take traffic', () => {
     expect(chosen([slice(conditions.map((condition, index) => [`10.0.0.${index}`, condition]))])).toEqual(expected);
   });
 
+  test('readiness is judged for each family by itself', () => {
+    const slices = [
+      slice([
+        ['10.0.0.1', ready],
+        ['10.0.0.2', draining],
+      ]),
+      slice([['2001:db8::2', draining]], { addressType: 'IPv6' }),
+    ];
+    expect(chosen(slices)).toEqual(['10.0.0.1', '2001:db8::2']);
+  });
+
   test('readiness is judged within the node asked for', () => {
     const slices = [
       slice([
