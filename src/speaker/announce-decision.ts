@@ -3,7 +3,7 @@ import type { AnnouncementReason } from '../api/reasons.ts';
 import { type Config, l2AdvertisementsOf, matchesLabels, poolOf } from '../config/index.ts';
 import type { EndpointSlice, Node, Service } from '../kube/objects.ts';
 import { objectKey } from '../kube/objects.ts';
-import type { Address } from '../net/index.ts';
+import type { Address, Family } from '../net/index.ts';
 import { ingressOf, selectEndpoints, tracesOn } from '../service/index.ts';
 
 /** A reason and the sentence that names the objects at hand. */
@@ -77,8 +77,9 @@ function decide(
     const where = pool === undefined ? `${address}, which no pool holds` : `pool ${pool}`;
     return answer('NotAdvertised', `no L2Advertisement covers ${where}; create one that names the pool`);
   }
-  if (!hasEndpoint(slices)) {
-    return answer('NoEndpoints', `Service ${key} has no ready endpoint, so nobody answers for ${address}`);
+  const { family } = address;
+  if (!hasEndpoint(slices, family)) {
+    return answer('NoEndpoints', `Service ${key} has no ready IPv${family} endpoint, so nobody answers for ${address}`);
   }
   const local = service.spec.externalTrafficPolicy === 'Local';
   const selected = nodes.filter((node) =>
@@ -87,7 +88,7 @@ function decide(
     ),
   );
   const usable = selected.filter((node) => nodeProblem(node) === undefined);
-  const eligible = usable.filter((node) => !local || hasEndpoint(slices, node.metadata.name));
+  const eligible = usable.filter((node) => !local || hasEndpoint(slices, family, node.metadata.name));
   const interfaces = advertisements.some((advertisement) => advertisement.interfaces.length === 0)
     ? []
     : [...new Set(advertisements.flatMap((advertisement) => advertisement.interfaces))].sort();
@@ -123,7 +124,9 @@ function nodeProblem(node: Node): string | undefined {
   return unavailable ? 'reports NetworkUnavailable' : undefined;
 }
 
-/** Whether the Service has an endpoint that takes traffic: anywhere, or on one node. */
-function hasEndpoint(slices: readonly EndpointSlice[], onlyNode?: string): boolean {
-  return selectEndpoints(slices, onlyNode).some((port) => port.endpoints.length > 0);
+/** Whether the Service has an endpoint of a family that takes traffic: anywhere, or on one node. */
+function hasEndpoint(slices: readonly EndpointSlice[], family: Family, onlyNode?: string): boolean {
+  return selectEndpoints(slices, onlyNode).some(({ endpoints }) =>
+    endpoints.some(({ address }) => address.family === family),
+  );
 }

@@ -100,6 +100,18 @@ describe('decideAnnouncements', () => {
     expect(only(service(), [slice([['a', 'draining']])], nodes, config())?.eligibleNodes).toEqual(['a', 'b', 'c']);
   });
 
+  test('only endpoints of the family of the address count', () => {
+    const local = service({ externalTrafficPolicy: 'Local' });
+    const six = slice([['c', 'ready']]);
+    six.addressType = 'IPv6';
+    six.endpoints = (six.endpoints ?? []).map((endpoint) => ({ ...endpoint, addresses: ['2001:db8::2'] }));
+    expect(only(local, [slice([['b', 'ready']]), six], nodes, config())?.eligibleNodes).toEqual(['b']);
+    expect(only(service(), [six], nodes, config())?.reason).toMatchObject({
+      code: 'NoEndpoints',
+      message: expect.stringContaining('no ready IPv4 endpoint'),
+    });
+  });
+
   test('no advertisement for the pool, or an address outside every pool', () => {
     const other = config([{ ...everywhere, spec: { ipAddressPools: ['other'] } }]);
     const slices = [slice([['a', 'ready']])];
