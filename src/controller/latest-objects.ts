@@ -37,7 +37,7 @@ export class LatestObjects<T extends KubeObject> {
 }
 
 /** Resource versions of one resource are decimal numbers that grow (KEP-5504); as texts, the longer one is greater. */
-function isOlder(a: KubeObject, b: KubeObject): boolean {
+export function isOlder(a: KubeObject, b: KubeObject): boolean {
   const [left = '', right = ''] = [a.metadata.resourceVersion, b.metadata.resourceVersion];
   return left.length === right.length ? left < right : left.length < right.length;
 }

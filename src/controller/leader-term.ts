@@ -14,6 +14,7 @@ import {
 } from '../kube/index.ts';
 import type { Address } from '../net/index.ts';
 import { isOurs, type ServiceClass } from '../service/index.ts';
+import { caughtUp } from './catch-up.ts';
 import { type ControllerCaches, projectService } from './controller-caches.ts';
 import { LatestObjects } from './latest-objects.ts';
 import { NorthboundFeed } from './northbound-feed.ts';
@@ -43,6 +44,9 @@ export interface LeaderTermOptions {
 
 /** Conditions follow what the writer says within this time, ms; addresses held back do not wait for it. */
 const reviewMs = 500;
+
+/** Longest time that the cache of Services is waited for when it is behind the list, ms. */
+const lagMs = 5_000;
 
 /** What the leader knows, for metrics. */
 export interface TermReport {
@@ -134,6 +138,9 @@ export class LeaderTerm {
     try {
       // The cache may lag behind what the last leader wrote; a list does not.
       const services = await this.#listServices(signal);
+      const behind = await caughtUp({ cache: caches.services, listed: services, patienceMs: lagMs, clock }, signal);
+      signal.throwIfAborted();
+      if (behind > 0) logger.warn({ services: behind }, 'the watch of Services is behind the API server, going on');
       this.#reconciler.adopt(services);
       this.#applyConfig();
       for (const service of services) this.#queue.add(objectKey(service), { priority: priorities.low });
