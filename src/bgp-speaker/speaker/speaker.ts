@@ -201,9 +201,11 @@ export class BgpSpeaker {
     const sessions = [...this.#peers.sessions];
     let failure: { reason: unknown } | undefined;
     if (mode === 'drain') {
-      const ends = await Promise.allSettled(sessions.map((session) => session.drain(drain)));
-      const rejected = ends.find((end) => end.status === 'rejected');
-      if (rejected) failure = { reason: rejected.reason };
+      const { signal } = drain;
+      // One that somebody has begun goes by their options, and fails for their reasons; but we wait by our own.
+      const drains = Promise.allSettled(sessions.map((session) => session.drain(drain)));
+      await orAborted(drains, signal).catch(() => {});
+      if (signal?.aborted) failure = { reason: signal.reason };
     }
     for (const session of sessions) {
       if (mode === 'graceful-restart') session.stopForRestart();
@@ -240,6 +242,7 @@ async function orAborted(work: Promise<unknown>, signal: AbortSignal | undefined
     await work;
     return;
   }
+  signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });

@@ -787,6 +787,41 @@ describe('closing', () => {
     ]);
   });
 
+  test('who ends the drain of one session in haste does not make closing fail', async () => {
+    const { speaker, establish, settle, pass } = await begin();
+    const { session, peer } = await establish();
+    const impatient = new AbortController();
+    const drained = session.drain({ signal: impatient.signal }).catch((thrown: unknown) => thrown);
+    const closed = speaker.close({ mode: 'drain', text: 'done' });
+    await settle();
+    impatient.abort(new Error('in haste'));
+    await settle();
+    await pass(1_000);
+    expect(await drained).toEqual(new Error('in haste'));
+    await closed;
+    expect(peer.notified?.slice(0, 2)).toEqual([6, 2]);
+  });
+
+  test.each([
+    ['before', true],
+    ['meanwhile', false],
+  ])('a long drain of one session holds up no closing whose signal aborts %s', async (_, isBefore) => {
+    const { speaker, establish, settle, pass, told } = await begin();
+    const { session, peer } = await establish();
+    const drained = session.drain({ waitMs: 3_600_000 });
+    const closing = new AbortController();
+    if (isBefore) closing.abort(new Error('no time'));
+    const closed = speaker.close({ mode: 'drain', signal: closing.signal }).catch((thrown: unknown) => thrown);
+    await settle();
+    closing.abort(new Error('no time'));
+    await settle();
+    await pass(1_000);
+    expect(await closed).toEqual(new Error('no time'));
+    await drained;
+    expect(peer.notified?.slice(0, 2)).toEqual([6, 2]);
+    expect(told('down')).toHaveLength(1);
+  });
+
   test('waiting for a session ends with the signal', async () => {
     const { speaker } = await begin();
     const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002, passive: true });
