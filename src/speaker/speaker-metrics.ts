@@ -5,7 +5,7 @@ import type { AddressReport, SegmentReport } from './wire.ts';
 
 /** What the metrics are read from when they are scraped. */
 export interface MetricSources {
-  caches: SpeakerCaches;
+  caches: Readonly<Partial<Record<keyof SpeakerCaches, { readonly status: { readonly synced: boolean } }>>>;
   reports(): Map<string, AddressReport[]>;
   segments(): readonly SegmentReport[];
   hostAgent(): HostAgentStatus | undefined;
@@ -76,6 +76,14 @@ export function speakerMetrics(sources: MetricSources): MetricRegistry {
     collect: () => {
       const status = sources.hostAgent();
       return status ? [{ value: status.state === 'applied' ? 1 : 0 }] : [];
+    },
+  });
+  registry.gauge({
+    name: 'ovenbird_host_agent_carries',
+    help: 'Whether this host has a way for Services into the overlay (1); without (0) it stands for no address.',
+    collect: () => {
+      const status = sources.hostAgent();
+      return status ? [{ value: status.carries ? 1 : 0 }] : [];
     },
   });
   registry.gauge({
