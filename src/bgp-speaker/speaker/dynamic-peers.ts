@@ -10,9 +10,8 @@ import type { Session } from './session.ts';
 export interface Range extends DynamicRange {
   /** Names it: a range of the same prefix and interface replaces it. */
   readonly key: string;
-  /** Checked, for the prefix itself. */
+  /** Of the prefix itself: what its peers are like. */
   readonly template: ResolvedPeer;
-  readonly options: DynamicPeerOptions;
 }
 
 /** The prefixes from which peers may come without being named, and those that have come. */
@@ -90,7 +89,7 @@ export function newRange(
     throw new BgpOptionsError([{ field: 'maximumPeers', text }]);
   }
   const template = resolve(String(peers), peers.address);
-  return { key: keyOf(peers, link), peers, interface: link, template, options, maximumPeers };
+  return { key: keyOf(peers, link), peers, interface: link, template, maximumPeers };
 }
 
 function whoIs({ options: { address, interface: link } }: Session): string {

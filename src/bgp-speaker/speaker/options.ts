@@ -137,8 +137,8 @@ export function resolvePeer(
   const given: ConnectionOptions = {
     ...(localAddress ? { localAddress } : {}),
     ...(options.interface === undefined ? {} : { interface: options.interface }),
-    ...(options.password === undefined ? {} : { password: options.password }),
-    ...(options.authenticationKeys === undefined ? {} : { authenticationKeys: options.authenticationKeys }),
+    ...(options.password === undefined ? {} : { password: copyOfKey(options.password) }),
+    ...(options.authenticationKeys === undefined ? {} : { authenticationKeys: copyOfKeys(options.authenticationKeys) }),
     ...(options.ttlSecurityHops === undefined ? {} : { ttlSecurityHops: options.ttlSecurityHops }),
     ...(options.multihop === undefined ? {} : { multihop: options.multihop }),
     ...(options.userTimeoutMs === undefined ? {} : { userTimeoutMs: options.userTimeoutMs }),
@@ -150,11 +150,8 @@ export function resolvePeer(
   if (problems.length > 0 || !machine) throw new BgpOptionsError(problems);
   const external = isExternal(options.peerAs, asNumber);
   const multihop = options.multihop ?? (external ? 1 : 255);
-  const defaultName = address
-    ? `${address}${isLinkLocal(address) ? `%${options.interface}` : ''}`
-    : (options.interface ?? '');
   const resolved = {
-    name: options.name ?? defaultName,
+    name: options.name ?? (address ? nameAt(address, options.interface) : (options.interface ?? '')),
     address,
     port,
     interface: options.interface,
@@ -171,13 +168,33 @@ export function resolvePeer(
     ...given,
     ...(given.ttlSecurityHops === undefined ? { multihop } : {}),
   });
-  // Not shown with the rest: it has the keys.
+  return withConnection(resolved, connection);
+}
+
+/** What a peer is called that has no name. */
+export function nameAt(address: Address, link: string | undefined): string {
+  return `${address}${isLinkLocal(address) ? `%${link}` : ''}`;
+}
+
+/** A peer like another one, at its own address. */
+export function peerLike({ connection, ...same }: ResolvedPeer, name: string, address: Address): ResolvedPeer {
+  return withConnection({ ...same, name, address }, connection);
+}
+
+/** The connection is not shown with the rest: it has the keys. */
+function withConnection(rest: Omit<ResolvedPeer, 'connection'>, connection: ConnectionOptions): ResolvedPeer {
   const hidden = { enumerable: false, value: connection };
-  return Object.freeze(
-    Object.defineProperty(resolved, 'connection', hidden) as typeof resolved & {
-      connection: ConnectionOptions;
-    },
-  );
+  return Object.freeze(Object.defineProperty({ ...rest }, 'connection', hidden) as ResolvedPeer);
+}
+
+/** Its owner may blot it out. */
+function copyOfKey(key: string | Uint8Array): string | Uint8Array {
+  return key instanceof Uint8Array ? Uint8Array.from(key) : key;
+}
+
+function copyOfKeys(keys: readonly AuthenticationKey[]): readonly AuthenticationKey[] {
+  // What is no list is named by the check.
+  return Array.isArray(keys) ? keys.map((one) => ({ ...one, key: copyOfKey(one.key) })) : keys;
 }
 
 /** @throws BgpOptionsError */

@@ -9,7 +9,14 @@ import { DynamicPeers, newRange, type Range } from './dynamic-peers.ts';
 import type { EventDetail } from './events.ts';
 import { Listeners } from './listeners.ts';
 import { ownerOf, peersAt } from './neighbours.ts';
-import { type DynamicPeerOptions, type PeerOptions, type ResolvedPeer, resolvePeer } from './options.ts';
+import {
+  type DynamicPeerOptions,
+  nameAt,
+  type PeerOptions,
+  peerLike,
+  type ResolvedPeer,
+  resolvePeer,
+} from './options.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Turns } from './turns.ts';
 import { type DiscoverPeer, Unnumbered } from './unnumbered.ts';
@@ -190,9 +197,8 @@ export class Peers {
   }
 
   #acceptDynamic(range: Range, socket: Socket, from: PeerEndpoint): void {
-    const { name } = resolvePeer(this.#options.identity, { ...range.options, address: from.address }, true);
-    const options = { ...range.options, name: this.#freeName(name), address: from.address };
-    const session = new Session(resolvePeer(this.#options.identity, options, true), this.#host);
+    const name = this.#freeName(nameAt(from.address, range.interface));
+    const session = new Session(peerLike(range.template, name, from.address), this.#host);
     this.#add(session);
     session.start(this.#dynamic.came(session, range, this.#host.clock.monotonicMs()));
     session.accept(socket);

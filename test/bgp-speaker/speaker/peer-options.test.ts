@@ -43,6 +43,30 @@ describe('the options of a peer', () => {
     ]);
   });
 
+  test('are as they were given, whatever becomes of the objects', async () => {
+    const { speaker, settle, transport } = await begin();
+    const secret = () => new TextEncoder().encode('sesame');
+    const password = secret();
+    const authenticationKeys = [{ key: secret(), sendId: 1, receiveId: 2 }];
+    const options = { peerAs: 65002, holdTimeSeconds: 9, password };
+    speaker.addPeer({ ...options, address: '192.0.2.2', passive: true });
+    speaker.addPeer({ peerAs: 65002, authenticationKeys, address: '192.0.2.3', passive: true });
+    speaker.acceptPeers('198.51.100.0/24', options);
+    // As those do who keep no key longer than they need it.
+    for (const key of [password, ...authenticationKeys.map((one) => one.key)]) key.fill(0);
+    Object.assign(options, { peerAs: 65009, holdTimeSeconds: 1 });
+    authenticationKeys.pop();
+    const admitted = (peers: string) => transport.admittedWith.get(`192.0.2.1 ${peers} `);
+    expect(admitted('192.0.2.2/32')?.password).toEqual(secret());
+    expect(admitted('192.0.2.3/32')?.authenticationKeys).toEqual([{ key: secret(), sendId: 1, receiveId: 2 }]);
+    const peer = new ScriptedPeer(transport.connect('198.51.100.7'));
+    peer.send(open(), keepalive);
+    await settle();
+    const session = speaker.session('198.51.100.7');
+    expect([session?.state, session?.negotiated?.holdTimeSeconds]).toEqual(['Established', 9]);
+    expect(session?.options.connection).toEqual({ password: secret(), multihop: 1 });
+  });
+
   test.each<[string, Partial<PeerOptions>]>([
     ['userTimeoutMs', { userTimeoutMs: -5 }],
     ['ttlSecurityHops', { ttlSecurityHops: 255 }],
