@@ -121,4 +121,4 @@ test('10,000 mutated streams: every session goes on or ends once, with one NOTIF
     ...['Established: 1', 'Established: 3', 'Established: 5', 'Established: Established', 'Established: Idle'],
   ];
   expect(expected.filter((outcome) => (outcomes.get(outcome) ?? 0) < 5)).toEqual([]);
-});
+}, 60_000);
