@@ -175,22 +175,38 @@ suite(`BFD sessions${reason === undefined ? '' : ` (skipped: ${reason})`}`, () =
   });
 
   test(`a main thread that is busy for ${busySeconds} s does a worker no harm, at 50 ms x 3`, async () => {
-    const made = lan();
     // Before other processes of a busy machine; before the own main thread it is a thread of its own that counts.
     const realtimePriority = 10;
-    const [us, peer] = await Promise.all([
-      made.speaker('us', { blockMs: 400, realtimePriority }),
-      made.speaker('peer', { realtimePriority }),
-    ]);
-    await pair(made, us, peer);
-    await new Promise((resolve) => setTimeout(resolve, busySeconds * 1000));
-    const [ours, theirs] = [await us.status('s'), await peer.status('s')];
-    console.log(
-      `busy main thread: late at most ${ours.lateness.maxMs.toFixed(1)} ms, ${JSON.stringify(ours.lateness.counts)}`,
-    );
-    expect([ours.downs, theirs.downs]).toEqual([0, 0]);
-    expect(ours.sent).toBeGreaterThan(busySeconds * 15);
-  });
+    const begin = async (blockMs?: number) => {
+      const made = lan();
+      const [us, peer] = await Promise.all([
+        made.speaker('us', { realtimePriority, ...(blockMs === undefined ? {} : { blockMs }) }),
+        made.speaker('peer', { realtimePriority }),
+      ]);
+      await pair(made, us, peer);
+      return [us, peer] as const;
+    };
+    const downsOf = async (speakers: readonly OurSpeaker[]) => {
+      const statuses = await Promise.all(speakers.map((speaker) => speaker.status('s')));
+      return statuses.reduce((sum, { downs }) => sum + downs, 0);
+    };
+    const busy = await begin(400);
+    // Where packets come late to processes that do nothing else either, the machine is to blame, and that time is no proof.
+    const idle = await begin();
+    for (let round = 1; ; round++) {
+      const before = [await downsOf(busy), await downsOf(idle)];
+      await new Promise((resolve) => setTimeout(resolve, busySeconds * 1000));
+      const after = [await downsOf(busy), await downsOf(idle)];
+      const { lateness, sent } = await busy[0].status('s');
+      console.log(
+        `busy main thread, round ${round}: downs of busy and idle ${before} -> ${after}, late at most ${lateness.maxMs.toFixed(1)} ms, ${JSON.stringify(lateness.counts)}`,
+      );
+      expect(sent).toBeGreaterThan(round * busySeconds * 15);
+      if (after[1] !== before[1] && round < 4) continue;
+      expect(after).toEqual(before);
+      return;
+    }
+  }, 600_000);
 
   test('the same in the thread of the caller would be a failure', async () => {
     const made = lan();

@@ -61,11 +61,12 @@ suite('caches of a real API server', () => {
 
   async function expectEqual(cache: ResourceCache<Service>, labelSelector?: string): Promise<void> {
     const selection = labelSelector === undefined ? {} : { labelSelector };
-    const { items } = await writer.list(resources.services, selection);
-    const wanted = versions(items).join();
-    await eventually('the cache equals the server', () => versions(cache.store.list()).join() === wanted, {
-      timeoutMs: 20_000,
-    });
+    // Listed anew each time: the API server writes Services of its own.
+    const equal = async () => {
+      const { items } = await writer.list(resources.services, selection);
+      return versions(cache.store.list()).join() === versions(items).join();
+    };
+    await eventually('the cache equals the server', equal, { timeoutMs: 20_000 });
   }
 
   test('follows creations, changes and deletions, all of them or a selection', async () => {
