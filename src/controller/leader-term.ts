@@ -197,6 +197,7 @@ export class LeaderTerm {
       l2Advertisements: advertisements.store.values(),
     });
     const concerned = this.#allocator.setPools(this.#config.pools);
+    this.#reconciler.poolsChanged();
     for (const key of [...this.#reconciler.waiting, ...concerned]) this.#queue.add(key);
     this.#statuses.touch();
   }
@@ -237,7 +238,8 @@ export class LeaderTerm {
     }
     for (const key of this.#allocator.holders()) {
       const service = this.#services.get(key);
-      if (service && this.#programming.isStale(key, service)) this.#queue.add(key, { priority: priorities.low });
+      if (!service || !isOurs(service, this.#options.serviceClass)) continue;
+      if (this.#programming.isStale(key, service)) this.#queue.add(key, { priority: priorities.low });
     }
   }
 }

@@ -12,8 +12,9 @@ import {
   resources,
   type Service,
 } from '../kube/index.ts';
-import { Address } from '../net/index.ts';
+import type { Address } from '../net/index.ts';
 import { ingressOf, isOurs, readRequest, type ServiceClass, tracesOn } from '../service/index.ts';
+import { ForeignAddresses, isForeignTo, isLeftBehind } from './foreign-addresses.ts';
 import type { LatestObjects } from './latest-objects.ts';
 import {
   type Announcement,
@@ -72,10 +73,12 @@ export class ServiceReconciler {
   /** Services with new addresses that are not published yet, because OVN does not carry them yet. */
   readonly #heldBack = new Map<string, { addresses: string; sinceMs: number }>();
   readonly #contests: StatusContests;
+  readonly #foreign: ForeignAddresses;
 
   constructor(options: ServiceReconcilerOptions) {
     this.#options = options;
     this.#contests = new StatusContests(options.clock);
+    this.#foreign = new ForeignAddresses(options.allocator);
   }
 
   /** Keys of the Services that wait for an address, those that wait longest first. */
@@ -93,9 +96,8 @@ export class ServiceReconciler {
   }
 
   /**
-   * Takes over the addresses that Services, as the server lists them now, have in their status. Of two with one address,
-   * the older one keeps it; the other gets a new one when it is reconciled. A cache that shows an older state of them is
-   * not believed: an address would be taken for free that the last leader has given.
+   * Takes over the addresses that Services, as the server lists them now, have in their status; what a cache shows that is
+   * behind is not believed from here on. Of two with one address the older keeps it; ours go before foreign ones.
    */
   adopt(services: Iterable<Service>): void {
     const oldestFirst = [...services].sort((a, b) => (ageOf(a) < ageOf(b) ? -1 : 1));
@@ -103,6 +105,15 @@ export class ServiceReconciler {
       this.#options.services.answered(service);
       this.#adopt(objectKey(service), service);
     }
+    for (const service of oldestFirst) {
+      const key = objectKey(service);
+      if (isForeignTo(service, this.#options.serviceClass) && !this.#uids.has(key)) this.#foreign.set(key, service);
+    }
+  }
+
+  /** The allocator has other pools now: to be called before anything is reconciled with them. */
+  poolsChanged(): void {
+    this.#foreign.poolsChanged();
   }
 
   /** Reconciles the Service called `key`; see WorkQueue. */
@@ -156,7 +167,7 @@ export class ServiceReconciler {
       const rival = overwritten ? overwrittenNews(observed, ingress) : undefined;
       for (const news of rival ? [rival] : (change?.announcements ?? [])) announce(written, news);
     }
-    const freed = allocator.settle(key);
+    const freed = this.#foreign.reclaim(allocator.settle(key));
     if (freed.length > 0) this.#freed(key, freed);
     else if (change) onChange({ freed });
     this.#heldBack.delete(key);
@@ -196,11 +207,11 @@ export class ServiceReconciler {
     let service = observed;
     this.#waiting.delete(key);
     const { claimedFor, conditions, finalizer } = tracesOn(service);
-    const isForeign = service.spec.type === 'LoadBalancer' && !isOurs(service, serviceClass);
+    const isForeign = isForeignTo(service, serviceClass);
     // Another class's Service is touched only to remove what was left on it when it was ours.
     const leavesTraces = claimedFor === serviceClass.loadBalancerClass || (!isForeign && (claimedFor ?? conditions));
     if (leavesTraces) {
-      const isOurEntry = ({ ip = '' }: LoadBalancerIngress) => !isForeign || this.#isLeftBehind(service, ip);
+      const isOurEntry = ({ ip = '' }: LoadBalancerIngress) => !isForeign || isLeftBehind(allocator, service, ip);
       const shown = (service.status?.loadBalancer?.ingress ?? []).filter(isOurEntry).map(({ ip }) => ip);
       const held = isForeign ? [] : allocator.addressesOf(key);
       const addresses = (held.length > 0 ? held : shown).join(' and ');
@@ -219,17 +230,8 @@ export class ServiceReconciler {
       }
       return;
     }
-    this.#forget(key);
-  }
-
-  /**
-   * Whether a Service without a class, which was ours, still shows an address that we gave it. One that names another
-   * class shows nothing of ours: a class is set together with the type, and the API server clears the status for it.
-   */
-  #isLeftBehind({ spec }: Service, ip: string): boolean {
-    if (spec.loadBalancerClass !== undefined) return false;
-    const address = Address.tryParse(ip);
-    return address !== undefined && this.#options.allocator.poolOf(address) !== undefined;
+    if (!isForeign || this.#uids.has(key)) this.#forget(key);
+    if (isForeign) this.#freed(key, this.#foreign.set(key, service));
   }
 
   /** What a Service has in its status, when nothing is known of it yet; also one that is to be let go, until it is. */
@@ -239,7 +241,7 @@ export class ServiceReconciler {
     const { claimedFor, allocatedFrom } = tracesOn(service);
     const isMine = isOurs(service, serviceClass) || claimedFor === serviceClass.loadBalancerClass;
     if (!isMine || this.#uids.get(key) === uid) return;
-    if (this.#uids.has(key)) this.#forget(key);
+    this.#forget(key);
     this.#uids.set(key, uid);
     allocator.adopt(key, ingressOf(service), allocatedFrom);
   }
@@ -249,12 +251,12 @@ export class ServiceReconciler {
     this.#waiting.delete(key);
     this.#heldBack.delete(key);
     this.#contests.forget(key);
-    const freed = this.#options.allocator.release(key);
-    if (freed.length > 0) this.#freed(key, freed);
+    this.#freed(key, [...this.#foreign.delete(key), ...this.#foreign.reclaim(this.#options.allocator.release(key))]);
   }
 
   /** The watch may have shown the write before its answer came, and OVN been told of the Service as it was before. */
   #freed(key: string, freed: readonly Address[]): void {
+    if (freed.length === 0) return;
     this.#options.handOver(key);
     this.#options.onChange({ freed });
   }
@@ -295,6 +297,4 @@ export class ServiceReconciler {
   }
 }
 
-function ageOf(service: Service): string {
-  return `${service.metadata.creationTimestamp ?? ''} ${objectKey(service)}`;
-}
+const ageOf = (service: Service) => `${service.metadata.creationTimestamp ?? ''} ${objectKey(service)}`;
