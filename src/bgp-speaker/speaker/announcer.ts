@@ -53,7 +53,7 @@ export class Announcer {
 
   /** True when there may be something to send. */
   get isBehind(): boolean {
-    return this.#reader.isBehind;
+    return this.#sender.isBehind;
   }
 
   /** Judges and sends every route again; `mode` from now on. */

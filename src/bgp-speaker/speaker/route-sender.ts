@@ -43,6 +43,15 @@ export class RouteSender {
     return this.reader.families.every((family) => this.#progress[family].endOfRibSent);
   }
 
+  /** True when there may be something to send: routes, or the marker at their end. */
+  get isBehind(): boolean {
+    return this.reader.isBehind || this.reader.families.some((family) => this.#owesMarker(this.#progress[family]));
+  }
+
+  #owesMarker({ endOfRibSent, refreshAsked, demarcated }: FamilyProgress): boolean {
+    return refreshAsked || demarcated || (!endOfRibSent && this.#isComplete());
+  }
+
   /** The peer asked for all routes of a family. A request during a refresh starts another after it. */
   refresh(family: AddressFamily): void {
     if (this.reader.families.includes(family)) this.#progress[family].refreshAsked = true;

@@ -1,5 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { ManualClock } from '../../../src/base/index.ts';
+import { message } from '../wire-bytes.ts';
+import { enhancedRefresh, keepalive, open, routeRefresh } from './scripted-peer.ts';
 import { newWorld } from './world.ts';
 
 /** A clock on which work takes time. */
@@ -7,6 +9,20 @@ class BusyClock extends ManualClock {
   spentMs = 0;
   override monotonicMs(): number {
     return super.monotonicMs() + this.spentMs;
+  }
+}
+
+/** A clock at which every look takes time. */
+class SlowClock extends ManualClock {
+  readonly #lookMs: number;
+  #looks = 0;
+  constructor(lookMs: number) {
+    super();
+    this.#lookMs = lookMs;
+  }
+  override monotonicMs(): number {
+    this.#looks += 1;
+    return super.monotonicMs() + this.#looks * this.#lookMs;
   }
 }
 
@@ -48,15 +64,7 @@ test('an export policy that takes its time holds up no turn of the event loop fo
 });
 
 test('a turn of the event loop that is over is over for messages too, though the peer would take more', async () => {
-  /** Every look at it takes time. */
-  class SlowClock extends ManualClock {
-    looks = 0;
-    override monotonicMs(): number {
-      this.looks += 1;
-      return super.monotonicMs() + this.looks * 0.25;
-    }
-  }
-  const clock = new SlowClock();
+  const clock = new SlowClock(0.25);
   const { speaker, establish, settle } = await newWorld({ clock });
   const { session } = await establish();
   for (let index = 0; index < 200; index++) {
@@ -73,6 +81,30 @@ test('a turn of the event loop that is over is over for messages too, though the
   // A turn has time for 8 looks, and each message takes one.
   expect(Math.max(...turns)).toBeLessThanOrEqual(8);
   expect(sent()).toBe(200);
+  const closed = speaker.close();
+  await settle();
+  await closed;
+});
+
+test('a peer is in step when it has the markers of the end too, however busy the event loop is', async () => {
+  // Time for one message a turn.
+  const clock = new SlowClock(3);
+  const { speaker, settle, dialled } = await newWorld({ clock, routesComplete: true });
+  speaker.announce('10.0.0.0/8');
+  const session = speaker.addPeer({ address: '192.0.2.2', peerAs: 65002 });
+  await settle();
+  const sent = () => [session.counters.messagesOut.update, session.counters.messagesOut.routeRefresh];
+  /** What was sent when it was in step for the first time after something came. */
+  const inStepAfter = async (came: () => boolean) => {
+    while (!came() || !session.isInStep) await new Promise((resolve) => setImmediate(resolve));
+    return sent();
+  };
+  dialled().send(open(65002, { capabilities: [routeRefresh, enhancedRefresh] }), keepalive);
+  // The route, and End-of-RIB of both families.
+  expect(await inStepAfter(() => session.state === 'Established')).toEqual([3, 0]);
+  dialled().send(message(5, [0, 1, 0, 1]));
+  // BoRR, the route again, EoRR.
+  expect(await inStepAfter(() => session.counters.messagesIn.routeRefresh === 1)).toEqual([4, 2]);
   const closed = speaker.close();
   await settle();
   await closed;
