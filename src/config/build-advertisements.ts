@@ -33,6 +33,7 @@ function buildAdvertisement(object: L2Advertisement, poolNames: ReadonlySet<stri
   }
   return Object.freeze({
     name: object.metadata.name,
+    generation: object.metadata.generation,
     pools: ipAddressPools.length === 0 ? undefined : Object.freeze([...new Set(ipAddressPools)].sort()),
     interfaces: Object.freeze([...new Set(interfaces)].sort()),
     nodeSelectors: nodeSelectors.length === 0 ? undefined : Object.freeze(usable),

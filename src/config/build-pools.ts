@@ -55,6 +55,7 @@ function buildPool(object: IPAddressPool, taken: DisjointRanges<{ pool: string; 
   }
   return Object.freeze({
     name,
+    generation: object.metadata.generation,
     ranges: Object.freeze(ranges.sort((a, b) => compareAddresses(a.first, b.first))),
     autoAssign: object.spec?.autoAssign ?? true,
     avoidBuggyIPs: object.spec?.avoidBuggyIPs ?? false,

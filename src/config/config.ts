@@ -13,6 +13,8 @@ export interface Problem<Reason extends string> {
 /** A pool that addresses are taken from. */
 export interface Pool {
   readonly name: string;
+  /** Of the object that this was made from. */
+  readonly generation: number | undefined;
   /** Usable ranges, sorted, disjoint here and with every other pool's. Empty when none is usable. */
   readonly ranges: readonly AddressRange[];
   readonly autoAssign: boolean;
@@ -24,6 +26,8 @@ export interface Pool {
 /** An order to announce on the local network. */
 export interface L2Announcement {
   readonly name: string;
+  /** Of the object that this was made from. */
+  readonly generation: number | undefined;
   /** Names of the pools announced; undefined: all pools. Holds also names of pools that do not exist (yet). */
   readonly pools: readonly string[] | undefined;
   /** Interfaces by exact name; empty: every suitable one. */

@@ -20,7 +20,7 @@ export function poolStatus(
   };
   const keys = ['assignedIPv4', 'assignedIPv6', 'availableIPv4', 'availableIPv6'] as const;
   const countsChange = keys.some((key) => status?.[key] !== counts[key]);
-  const { conditions, changed } = ready(object, status?.conditions, pool.problems, 'every range is in use', now);
+  const { conditions, changed } = ready(pool, status?.conditions, 'every range is in use', now);
   return countsChange || changed ? { ...counts, conditions } : undefined;
 }
 
@@ -31,7 +31,7 @@ export function advertisementStatus(
   now: string,
 ): L2Advertisement['status'] | undefined {
   const before = object.status?.conditions;
-  const { conditions, changed } = ready(object, before, advertisement.problems, 'in use as written', now);
+  const { conditions, changed } = ready(advertisement, before, 'in use as written', now);
   return changed ? { conditions } : undefined;
 }
 
@@ -49,15 +49,15 @@ export function readyNews(
   return { type: isWell ? 'Normal' : 'Warning', reason: next.reason, note: next.message };
 }
 
+/** `judged`: what the generation in it was found to be; the object at hand may be of a later one by now. */
 function ready(
-  object: KubeObject,
+  judged: { generation: number | undefined; problems: readonly Problem<string>[] },
   before: readonly unknown[] | undefined,
-  problems: readonly Problem<string>[],
   fine: string,
   now: string,
 ): { conditions: Condition[]; changed: boolean } {
+  const { generation, problems } = judged;
   const [first] = problems;
-  const { generation } = object.metadata;
   const shown = problems.slice(0, 10).map(({ message }) => message);
   const more = problems.length > shown.length ? [`and ${problems.length - shown.length} more`] : [];
   const desired: DesiredCondition = {

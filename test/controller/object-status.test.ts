@@ -51,6 +51,7 @@ function setUp(pools: IPAddressPool[], advertisements: KubeObject[] = []) {
   const running = writer.run(stop.signal);
   return {
     clock,
+    objects,
     writes,
     told,
     failures,
@@ -71,6 +72,16 @@ const pool = (name: string, addresses: string[]): IPAddressPool => ({
 const request = { families: [4 as const], policy: 'SingleStack' as const, addresses: [], pool: undefined };
 
 describe('the status of pools', () => {
+  test('names the generation that was judged, not one that came meanwhile', async () => {
+    const { clock, objects, writes, writer, end } = setUp([pool('a', ['192.0.2.0/24'])]);
+    const edited = pool('a', ['192.0.2.9-192.0.2.1']);
+    objects.set('a', { ...edited, metadata: { ...edited.metadata, generation: 4, resourceVersion: '2' } });
+    writer.touch();
+    await clock.advance(1);
+    expect(writes[0]?.status.conditions).toMatchObject([{ type: 'Ready', status: 'True', observedGeneration: 3 }]);
+    await end();
+  });
+
   test('the first change at once, those that follow once a second together, and nothing when nothing changed', async () => {
     const { clock, writes, allocator, writer, end } = setUp([pool('a', ['192.0.2.0/24'])]);
     writer.touch();
