@@ -58,7 +58,8 @@ export const announcementReasons = {
   NoEndpoints: 'The Service has no endpoint that is ready, so nobody answers for its address.',
   NoLocalEndpoints: 'externalTrafficPolicy is Local and no node that may announce runs a ready endpoint.',
   NoEligibleNode: 'Every node is left out by the node selectors, by label or by its conditions.',
-  HostAgentNotReady: 'The host agent of this node has not programmed it yet, or its overlay interface is away, so the node leaves the address to others.',
+  HostAgentNotReady:
+    'The host agent of this node has not programmed it yet, or its overlay interface is away, so the node leaves the address to others.',
   ServiceDeleted: 'The Service is being deleted.',
 } as const;
 
