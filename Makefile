@@ -39,7 +39,7 @@ test-unit: deps ## Unit tests only (under half a minute)
 # What is found becomes an example of its property.
 .PHONY: test-properties
 test-properties: TIMES ?= 100
-test-properties: deps ## The unit tests' properties with TIMES=100 times their random cases (quarter of an hour)
+test-properties: deps ## The unit tests' properties with TIMES=100 times their random cases (5 minutes)
 	npm run -s addon
 	PROPERTY_TIMES=$(TIMES) npm run -s test:unit -- --testTimeout=86400000 $$(grep -rl fast-check test --include='*.test.ts' --exclude-dir=integration)
 
