@@ -96,6 +96,8 @@ export class HostAgent {
   #suspect = { overlay: true, routes: true, nft: false, sysctls: true };
   /** When all of it was last compared with the host, or put there; monotonic. */
   #assuredMs: number | undefined;
+  /** The table was changed since, by differences. */
+  #differs = false;
   #wake: (() => void) | undefined;
   #awake = false;
 
@@ -188,23 +190,21 @@ export class HostAgent {
     const suspect = due ? everything() : this.#suspect;
     this.#suspect = { overlay: false, routes: false, nft: false, sysctls: false };
 
-    let deviceUp = this.#overlayReader.deviceUp;
     if (suspect.overlay || !this.#overlay) {
       this.#overlay = await this.#overlayReader.read(inputs.overlayGateways, signal);
-      deviceUp = this.#overlayReader.deviceUp;
       this.#notes = this.#overlayReader.notes;
     }
+    const { deviceUp } = this.#overlayReader;
     const hasWay = deviceUp && Object.keys(this.#overlay.gateways).length > 0;
     if (!hasWay) this.#carries = false;
     const state = desiredHostState(inputs, this.#overlay, this.#options, this.#memo);
     this.#state = state;
-
-    const compared = this.#nft.verifiable;
     let intact = true;
-    // Changes came so fast that there never was time to see how the table should look: put it anew, so that it is right.
-    if (due && !compared) this.#nft.forget();
+    // What somebody did between a change and the look after it cannot be told from the change: put all of it anew.
+    if (due && (this.#differs || !this.#nft.verifiable)) this.#nft.forget();
     else if (suspect.nft) intact = await this.#nft.verify(signal);
     let changes = (await this.#nft.apply(state.nft, signal)) ? 1 : 0;
+    this.#differs = !due && this.#appliedGeneration > 0 && (this.#differs || changes > 0);
     if (!intact && changes > 0 && this.#appliedGeneration > 0) this.#repaired('nftables table');
 
     await this.#health.setDesired(state.healthPorts, inputs.nodeEligible);
@@ -223,7 +223,7 @@ export class HostAgent {
     await this.#flows.flush(state.treatments, this.#overlay, signal);
     this.#appliedGeneration = generation;
     this.#carries = hasWay;
-    if (this.#assuredMs === undefined || due || (suspect.nft && compared)) this.#assuredMs = startedMs;
+    if (this.#assuredMs === undefined || due) this.#assuredMs = startedMs;
     if (changes > 0) this.#lastApplyMs = this.#clock.monotonicMs() - startedMs;
   }
 

@@ -195,16 +195,17 @@ describe('HostAgent', () => {
     });
   });
 
-  test('a table that changes all the time is put as a whole where it would have been compared', async () => {
+  // Between two changes somebody may have altered the table before it was looked at: that look would not show it.
+  test.each([500, 5_000])('a table that changes every %s ms is put as a whole every 30 s', async (pauseMs) => {
     await withAgent(async (agent, host, clock) => {
       const whole = () => host.programs.filter((program) => program.startsWith('table inet')).length;
       agent.setDesired(hostInputs([local('10.16.0.2')]));
       await settle(clock);
-      for (let i = 0; i < 190; i++) {
+      for (let i = 0; i < 95_000 / pauseMs; i++) {
         agent.setDesired(hostInputs([local(`10.16.0.${3 + (i % 2)}`)]));
-        await settle(clock, 500);
+        await settle(clock, pauseMs);
       }
-      expect(host.programs.length).toBeGreaterThan(100);
+      expect(host.programs.length).toBeGreaterThan(18);
       expect(whole()).toBe(4);
     });
   });
