@@ -27,7 +27,7 @@ export interface KubeClientOptions {
   fieldManager: string;
   clock?: Clock;
   logger?: Logger;
-  /** HTTP/2 pings. Default every 30 s, dead after 15 s. */
+  /** HTTP/2 pings. Default every 30 s, dead after 15 s; one at once, dead after 5 s, when a request got no answer. */
   ping?: PingOptions;
   /** Default 10 000. */
   connectTimeoutMs?: number;
@@ -258,6 +258,7 @@ export class KubeClient {
     try {
       return await readAll(await this.#exchange(call, limit.signal));
     } catch (thrown) {
+      if (limit.signal.aborted && !signal?.aborted) this.#connection.probe();
       throw withContext(call.what, thrown);
     } finally {
       limit.dispose();

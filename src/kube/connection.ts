@@ -68,6 +68,11 @@ export class Connection {
     this.#current?.retire();
   }
 
+  /** A request got no answer in time: the connection may be dead. */
+  probe(): void {
+    this.#current?.probe();
+  }
+
   close(): void {
     this.#closed = true;
     this.#current?.destroy(new KubeError('Network', 'the client was closed'));

@@ -32,6 +32,8 @@ export interface Link {
    * request, a `StaleLinkError` when the connection had been idle and may have died before it.
    */
   request(request: HttpRequest): Promise<HttpResponse>;
+  /** A request got no answer in time: finds out soon whether the connection is dead. */
+  probe(): void;
   /** Takes no new requests; those in flight run to their end. */
   retire(): void;
   /** Ends everything in flight. */

@@ -29,6 +29,10 @@ export class Http1Link implements Link {
     return !this.#retired;
   }
 
+  probe(): void {
+    // Each request that gets no answer takes its own connection down.
+  }
+
   retire(): void {
     this.#retired = true;
     if (this.#inFlight.size === 0) this.#agent.destroy();

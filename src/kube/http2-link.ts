@@ -16,6 +16,9 @@ import { KubeError } from './kube-error.ts';
 const streamWindowBytes = 1024 * 1024;
 const connectionWindowBytes = 4 * 1024 * 1024;
 
+/** A connection on which an answer did not come has this long to answer a ping, ms. */
+const probeTimeoutMs = 5_000;
+
 export interface PingOptions {
   /** Ping this often, ms. */
   intervalMs: number;
@@ -26,7 +29,7 @@ export interface PingOptions {
 /**
  * One HTTP/2 connection to one API server.
  *
- * Pings find a half-open connection within `intervalMs + timeoutMs`. After a GOAWAY `usable` is false, and streams that
+ * Pings find a half-open connection within `intervalMs + timeoutMs`, or soon after a request got no answer. After a GOAWAY `usable` is false, and streams that
  * the server accepted run to their end.
  */
 export class Http2Link implements Link {
@@ -38,6 +41,7 @@ export class Http2Link implements Link {
   #deathCause: unknown;
   #timer: Timer | undefined;
   #used = false;
+  #pinging = false;
 
   constructor(server: URL, socket: TLSSocket, clock: Clock, ping: PingOptions) {
     this.server = server;
@@ -77,17 +81,27 @@ export class Http2Link implements Link {
     this.#session.destroy(error, constants.NGHTTP2_CANCEL);
   }
 
+  probe(): void {
+    if (this.#pinging) return;
+    this.#timer?.cancel();
+    this.#sendPing(Math.min(this.#ping.timeoutMs, probeTimeoutMs));
+  }
+
   #schedulePing(): void {
-    this.#timer = this.#clock.setTimer(this.#ping.intervalMs, () => {
-      if (this.#session.destroyed) return;
-      const late = this.#clock.setTimer(this.#ping.timeoutMs, () => {
-        this.destroy(new KubeError('Network', `${this.server.origin} did not answer a ping`));
-      });
-      this.#timer = late;
-      this.#session.ping((error) => {
-        late.cancel();
-        if (error === null) this.#schedulePing();
-      });
+    this.#timer = this.#clock.setTimer(this.#ping.intervalMs, () => this.#sendPing(this.#ping.timeoutMs));
+  }
+
+  #sendPing(timeoutMs: number): void {
+    if (this.#session.destroyed) return;
+    this.#pinging = true;
+    const late = this.#clock.setTimer(timeoutMs, () => {
+      this.destroy(new KubeError('Network', `${this.server.origin} did not answer a ping`));
+    });
+    this.#timer = late;
+    this.#session.ping((error) => {
+      this.#pinging = false;
+      late.cancel();
+      if (error === null) this.#schedulePing();
     });
   }
 

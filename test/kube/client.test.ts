@@ -139,6 +139,8 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
     const error = await failure(client.get(resources.services, web, { timeoutMs: 50 }));
     expect(error).toMatchObject({ code: 'Timeout', message: 'get services default/web: no answer in 50 ms' });
     expect((await failure(client.get(resources.services, web))).code).toBe('NotFound');
+    // It answers pings: slow is not dead.
+    expect(client.connects).toBe(1);
   });
 
   test('sends a write once when the connection breaks, and a read again on a new connection', async () => {
@@ -278,6 +280,29 @@ test('finds a half-open connection by ping', async () => {
   proxy.freeze();
   expect(await watching).toMatchObject({ code: 'Network' });
   expect((await failure(client.get(resources.services, web))).message).toContain('no answer in 100 ms');
+  proxy.thaw();
+  expect((await client.get(resources.services, web)).metadata.name).toBe('web');
+});
+
+test('a request without an answer has a dead connection found long before the next ping', async () => {
+  const server = await startServer();
+  const proxy = await TcpProxy.start(server.port);
+  cleans.push(() => proxy.stop());
+  const client = connect(
+    { ...server.config(), servers: [proxy.url] },
+    { ping: { intervalMs: 600_000, timeoutMs: 40 }, connectTimeoutMs: 30_000 },
+  );
+  server.collection(resources.services).put(service('web'));
+  const options = { resourceVersion: String(server.collection(resources.services).revision) };
+  const watching = failure(
+    (async () => {
+      for await (const _ of client.watch(resources.services, options));
+    })(),
+  );
+  await eventually('one watch', () => server.openWatches === 1);
+  proxy.freeze();
+  expect((await failure(client.get(resources.services, web, { timeoutMs: 20 }))).code).toBe('Timeout');
+  expect(await watching).toMatchObject({ code: 'Network' });
   proxy.thaw();
   expect((await client.get(resources.services, web)).metadata.name).toBe('web');
 });
