@@ -16,6 +16,13 @@ describe('readCommandLine', () => {
     const file = { localAs: 1, identifier: '192.0.2.1', peers: [{ address: '192.0.2.2', peerAs: [1, 2] }] };
     expect(readConfig(JSON.stringify(file), 'x.json')).toEqual(file);
   });
+
+  test('how long to drain, at the start and not only at the end', () => {
+    for (const drainSeconds of [-1, 3_601, 1e300]) {
+      const text = JSON.stringify({ localAs: 1, identifier: '192.0.2.1', drainSeconds });
+      expect(() => readConfig(text, 'x.json')).toThrow(`x.json.drainSeconds: ${drainSeconds}: give 0 to 3600`);
+    }
+  });
 });
 
 describe('screenLines', () => {

@@ -4,7 +4,7 @@ import { describeError } from '../../base/errors.ts';
 import { Address } from '../../net/index.ts';
 import { BgpOptionsError } from '../errors.ts';
 import type { DynamicPeerOptions, ListenAddress, PeerOptions } from '../speaker/options.ts';
-import { type ConfigFile, readConfig } from './config-file.ts';
+import { type ConfigFile, longestDrainSeconds, readConfig } from './config-file.ts';
 import type { RouteDefaults } from './routes-file.ts';
 
 /** What the command line and the configuration file together ask for. */
@@ -37,7 +37,8 @@ export function readCommandLine(args: readonly string[]): CommandLine | undefine
   const peers = [...(config.peers ?? []), ...(values.peer ?? []).map(readPeer)];
   const acceptPeers = config.acceptPeers ?? [];
   if (peers.length === 0 && acceptPeers.length === 0) throw problem('--peer', 'give at least one');
-  const drainSeconds = values.drain === undefined ? config.drainSeconds : whole('--drain', values.drain, 0, 3600);
+  const drainSeconds =
+    values.drain === undefined ? config.drainSeconds : whole('--drain', values.drain, 0, longestDrainSeconds);
   return {
     localAs,
     identifier,

@@ -55,6 +55,8 @@ const top: Readonly<Record<string, readonly Kind[]>> = {
   acceptPeers: ['array'],
 };
 
+export const longestDrainSeconds = 3_600;
+
 /** @param file named in errors. @throws BgpOptionsError that names every field that is wrong */
 export function readConfig(text: string, file: string): ConfigFile {
   let value: unknown;
@@ -82,6 +84,10 @@ export function readConfig(text: string, file: string): ConfigFile {
   check(file, value, top);
   if (problems.length === 0) {
     const config = value as Record<'listen' | 'peers' | 'acceptPeers', unknown[] | undefined>;
+    const { drainSeconds = 0 } = value as ConfigFile;
+    if (!(drainSeconds >= 0 && drainSeconds <= longestDrainSeconds)) {
+      problems.push({ field: `${file}.drainSeconds`, text: `${drainSeconds}: give 0 to ${longestDrainSeconds}` });
+    }
     for (const [index, one] of (config.listen ?? []).entries()) {
       check(`${file} listen[${index}]`, one, { address: ['string'], port: ['number'], interface: ['string'] });
     }

@@ -1,3 +1,4 @@
+import { BgpOptionsError } from '../errors.ts';
 import type { Conditions } from './conditions.ts';
 import type { OutboundPolicy } from './outbound-policy.ts';
 
@@ -9,7 +10,7 @@ export interface StopOptions {
 export interface DrainOptions extends StopOptions {
   /** `graceful-shutdown`: first say that the routes will go (RFC 8326), then withdraw. Default. `withdraw`: at once. */
   mode?: 'graceful-shutdown' | 'withdraw';
-  /** Between both, for the peer to find other ways, ms; default 5000. */
+  /** Between both, for the peer to find other ways, ms; 0 to 3,600,000; default 5000. */
   waitMs?: number;
   /** Aborting ends the session at once. */
   signal?: AbortSignal;
@@ -28,8 +29,21 @@ export interface DrainedSession {
 /** After the withdrawals the peer has this long to take them, ms. */
 const withdrawalMs = 1_000;
 
-/** Takes traffic away, then ends the session. @throws the signal's reason; the session has ended all the same */
+const longestWaitMs = 3_600_000;
+
+/** What is wrong with `waitMs`, if anything. */
+export function drainProblem({ waitMs = 0 }: Pick<DrainOptions, 'waitMs'>): BgpOptionsError | undefined {
+  if (waitMs >= 0 && waitMs <= longestWaitMs) return undefined;
+  return new BgpOptionsError([{ field: 'waitMs', text: `${waitMs}: give 0 to ${longestWaitMs} ms` }]);
+}
+
+/**
+ * Takes traffic away, then ends the session.
+ * @throws the signal's reason; the session has ended all the same. BgpOptionsError; then nothing was done
+ */
 export async function drain(session: DrainedSession, options: DrainOptions): Promise<void> {
+  const problem = drainProblem(options);
+  if (problem) throw problem;
   const { mode = 'graceful-shutdown', waitMs = 5_000, signal } = options;
   const { conditions } = session;
   try {

@@ -238,7 +238,7 @@ export class Session {
   /**
    * Takes traffic away, then ends the session: the routes are announced again with GRACEFUL_SHUTDOWN (RFC 8326), after a
    * while withdrawn, then Cease/2. Called again while under way, gives the same promise.
-   * @throws the signal's reason; the session has ended all the same
+   * @throws the signal's reason; the session has ended all the same. BgpOptionsError; then nothing was done
    */
   drain(options: DrainOptions = {}): Promise<void> {
     this.#drain ??= drain(

@@ -5,7 +5,7 @@ import type { RouteAttributes } from '../message/path-attributes.ts';
 import { Routes } from '../rib/routes.ts';
 import { resolveSessionOptions } from '../session/session-options.ts';
 import { tcpTransport } from '../transport/tcp-transport.ts';
-import type { DrainOptions } from './drain.ts';
+import { type DrainOptions, drainProblem } from './drain.ts';
 import { EventHub, type EventsOptions, type SpeakerEvent } from './events.ts';
 import {
   type DynamicPeerOptions,
@@ -186,8 +186,13 @@ export class BgpSpeaker {
     return this.#events.read(options);
   }
 
-  /** Ends every session and listener. Resolves when no socket and no timer is left. Again: the same promise. */
+  /**
+   * Ends every session and listener. Resolves when no socket and no timer is left. Again: the same promise.
+   * @throws BgpOptionsError; then nothing was closed
+   */
   close(options: CloseOptions = {}): Promise<void> {
+    const problem = this.#closing ? undefined : drainProblem(options);
+    if (problem) return Promise.reject(problem);
     this.#closing ??= this.#close(options);
     return this.#closing;
   }

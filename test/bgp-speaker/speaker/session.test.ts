@@ -545,6 +545,18 @@ describe('ending', () => {
     expect(next.of(2).some((bytes) => bytes.includes(Buffer.of(0xff, 0xff, 0, 0)))).toBe(false);
   });
 
+  test.each([Number.POSITIVE_INFINITY, Number.NaN, -1, 3_600_001])(
+    'a wait of %d ms is refused, and nothing ends',
+    async (waitMs) => {
+      const { speaker, establish, settle } = await begin();
+      const { session } = await establish();
+      await expect(session.drain({ waitMs })).rejects.toThrow(`waitMs: ${waitMs}: give 0 to 3600000 ms`);
+      await expect(speaker.close({ mode: 'drain', waitMs })).rejects.toThrow('waitMs');
+      await settle();
+      expect(session.state).toBe('Established');
+    },
+  );
+
   test('a drain ends when the session does', async () => {
     const { establish, settle } = await begin();
     const { session, peer } = await establish();
