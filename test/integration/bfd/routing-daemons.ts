@@ -82,15 +82,19 @@ class Daemon {
   }
 }
 
+/** With a real-time priority a daemon runs as on a machine of its own, whatever the test does on this one. */
+function realtime(priority: number | undefined): string[] {
+  return priority === undefined ? [] : ['chrt', '-f', String(priority)];
+}
+
 export class Bird implements RoutingDaemon {
   readonly name = 'BIRD';
   readonly #directory = mkdtempSync(join(tmpdir(), 'ovenbird-bfd-bird-'));
   readonly #prefix: readonly string[];
   #daemon: Daemon | undefined;
 
-  /** With a real-time priority it runs as on a machine of its own, whatever the test does on this one. */
   constructor(prefix: readonly string[], realtimePriority?: number) {
-    this.#prefix = [...prefix, ...(realtimePriority === undefined ? [] : ['chrt', '-f', String(realtimePriority)])];
+    this.#prefix = [...prefix, ...realtime(realtimePriority)];
   }
 
   async configure(sessions: readonly PeerSession[], timing: PeerTiming): Promise<void> {
@@ -179,8 +183,8 @@ export class Frr implements RoutingDaemon {
   readonly #prefix: readonly string[];
   #daemons: Daemon[] = [];
 
-  constructor(prefix: readonly string[]) {
-    this.#prefix = prefix;
+  constructor(prefix: readonly string[], realtimePriority?: number) {
+    this.#prefix = [...prefix, ...realtime(realtimePriority)];
   }
 
   async configure(sessions: readonly PeerSession[], timing: PeerTiming): Promise<void> {

@@ -18,7 +18,7 @@ const lastWord: Readonly<Record<PeerKind, string>> = {
   exabgp: 'closed',
   openbgpd: '6/2',
 };
-const gracefulRestart = { restartTimeSeconds: 30, forwarding: true, notification: false };
+const gracefulRestart = { restartTimeSeconds: 120, forwarding: true, notification: false };
 
 describeEveryRouter('failures and restarts', { word: 'res', subject: 'BGP restarts' }, (every) => {
   const { of } = every;
@@ -32,7 +32,7 @@ describeEveryRouter('failures and restarts', { word: 'res', subject: 'BGP restar
         const [graceful, , plain] = cable.lanes;
         const peer = every.place(kind, cable, {
           sessions: [
-            sessionOver4(graceful, { gracefulRestart: { restartTimeSeconds: 30 } }),
+            sessionOver4(graceful, { gracefulRestart: { restartTimeSeconds: 120 } }),
             sessionOver4(plain, { families: ['ipv4-unicast'], holdTimeSeconds: 3 }),
           ],
         });
