@@ -6,8 +6,8 @@ import { eventually } from '../eventually.ts';
 
 const routes = 100_000;
 const holdTimeSeconds = 3;
-/** What differs between two collections of garbage by itself; one byte kept of each route would be a megabyte. */
-const tolerance = 512 * 1024;
+/** Two collections of garbage differ by half a megabyte by themselves; one byte kept of each route would be eight. */
+const tolerance = 2 * 1024 * 1024;
 
 let close = () => {};
 afterEach(() => close());
@@ -34,10 +34,9 @@ test('what a peer dumps at us again and again leaves nothing behind, and the ses
     );
     return us.ask<number>({ do: 'live-bytes' });
   };
-  const first: number[] = [];
-  for (let time = 0; time < 3; time++) first.push(await dumpOnce());
-  const later: number[] = [];
-  for (let time = 0; time < 10; time++) later.push(await dumpOnce());
-  expect(Math.max(...later) - Math.max(...first)).toBeLessThan(tolerance);
+  const live: number[] = [];
+  for (let time = 0; time < 85; time++) live.push(await dumpOnce());
+  // What is left behind stays, so it is in the least of several looks; more in a single one is garbage on its way.
+  expect(Math.min(...live.slice(-5)) - Math.min(...live.slice(0, 5))).toBeLessThan(tolerance);
   expect((await us.figures()).established).toBe(1);
 }, 60_000);
