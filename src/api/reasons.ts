@@ -59,7 +59,7 @@ export const announcementReasons = {
   NoLocalEndpoints: 'externalTrafficPolicy is Local and no node that may announce runs a ready endpoint.',
   NoEligibleNode: 'Every node is left out by the node selectors, by label or by its conditions.',
   HostAgentNotReady:
-    'The host agent of this node has not programmed it yet, or its overlay interface is away, so the node leaves the address to others.',
+    'The host agent has not programmed this node yet, or its overlay interface is away, so the node leaves the address to others.',
   ServiceDeleted: 'The Service is being deleted.',
 } as const;
 

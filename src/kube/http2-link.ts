@@ -29,8 +29,8 @@ export interface PingOptions {
 /**
  * One HTTP/2 connection to one API server.
  *
- * Pings find a half-open connection within `intervalMs + timeoutMs`, or soon after a request got no answer. After a GOAWAY `usable` is false, and streams that
- * the server accepted run to their end.
+ * Pings find a half-open connection within `intervalMs + timeoutMs`, or soon after a request got no answer. After a
+ * GOAWAY `usable` is false, and streams that the server accepted run to their end.
  */
 export class Http2Link implements Link {
   readonly server: URL;
