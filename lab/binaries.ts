@@ -8,7 +8,7 @@ import type { Progress } from './progress.ts';
 
 /** Versions that the lab builds from source; Kubernetes' is the one of lab/tools/go.mod. */
 const containerdVersion = 'v2.4.2';
-const helmVersion = 'v3.22.0';
+export const helmVersion = 'v3.22.0';
 
 interface Program {
   readonly name: string;

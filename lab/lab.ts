@@ -87,13 +87,18 @@ export interface Host {
 /** The largest lab the addressing has room for. */
 export const maximumNodes = 20;
 
+/** Where programs and images are kept between labs. */
+export function cacheDirectory(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ovenbird', 'lab');
+}
+
 /** Describes a lab; touches nothing. `nodes` is 1 to `maximumNodes`. */
 export function describeLab(options: { checkout: string; nodes: number; ovn: OvnMode; router: RouterKind }): Lab {
   const root = join(options.checkout, '.lab');
   return {
     checkout: options.checkout,
     root,
-    cache: join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ovenbird', 'lab'),
+    cache: cacheDirectory(),
     nodes: Array.from({ length: options.nodes }, (_, at) => describeNode(root, at + 1)),
     ovn: options.ovn,
     router: options.router,

@@ -1,6 +1,4 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { parseAllDocuments } from 'yaml';
@@ -9,7 +7,7 @@ import { l2Advertisements } from '../../src/controller/controller-caches.ts';
 import { allSynced, type ClusterConfig, KubeClient, type KubeObject, resources } from '../../src/kube/index.ts';
 import { speakerCaches } from '../../src/speaker/speaker-caches.ts';
 import { eventually } from '../eventually.ts';
-import { controlPlaneMissing } from './control-plane.ts';
+import { controlPlaneMissing, findBinary } from './control-plane.ts';
 import { allocatedOf, ControllerCluster, ipsOf } from './controller-cluster.ts';
 
 // Each rendering runs helm.
@@ -17,15 +15,7 @@ jest.setTimeout(60_000);
 
 const chart = join(import.meta.dirname, '../../charts/ovenbird');
 
-/** Helm: on the PATH, or where the lab keeps what it built. */
-function findHelm(): string | undefined {
-  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ovenbird/lab');
-  const built = existsSync(cache) ? readdirSync(cache).filter((name) => name.startsWith('helm-')) : [];
-  const directories = [...(process.env.PATH ?? '').split(':'), ...built.map((name) => join(cache, name))];
-  return directories.map((directory) => join(directory, 'helm')).find((path) => existsSync(path));
-}
-
-const helm = findHelm() ?? '';
+const helm = findBinary('helm') ?? '';
 if (helm === '') console.warn('skipped: not found: helm');
 const suite = helm === '' ? describe.skip : describe;
 

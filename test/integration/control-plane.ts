@@ -4,10 +4,11 @@ import { accessSync, constants, createWriteStream, mkdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { createServer } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { kubernetesVersion } from '../../lab/binaries.ts';
+import { helmVersion, kubernetesVersion } from '../../lab/binaries.ts';
+import { cacheDirectory } from '../../lab/lab.ts';
 import type { ClusterConfig } from '../../src/kube/index.ts';
 
 export interface ControlPlaneOptions {
@@ -45,16 +46,16 @@ export interface Program {
 }
 
 /**
- * Path of a Kubernetes or etcd binary: in KUBEBUILDER_ASSETS, on the PATH, or where the lab keeps what it built; undefined
+ * Path of a Kubernetes, etcd or helm binary: in KUBEBUILDER_ASSETS, on the PATH, or where the lab keeps what it built; undefined
  * when this machine has none.
  */
 export function findBinary(name: string): string | undefined {
   const checkout = join(import.meta.dirname, '../..');
-  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ovenbird/lab');
   const directories = [
     process.env.KUBEBUILDER_ASSETS,
     ...(process.env.PATH ?? '').split(':'),
-    join(cache, `kubernetes-${kubernetesVersion({ checkout })}`),
+    join(cacheDirectory(), `kubernetes-${kubernetesVersion({ checkout })}`),
+    join(cacheDirectory(), `helm-${helmVersion}`),
   ];
   for (const directory of directories) {
     if (!directory) continue;

@@ -1,9 +1,9 @@
 /** GoBGP as the sender of routes, at the version that the comparison names; built once with Go. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { cacheDirectory } from '../../../lab/lab.ts';
 import { eventually } from '../../eventually.ts';
 
 export const gobgpVersion = '4.8.0';
@@ -83,8 +83,7 @@ export class BenchGobgp {
 
 /** Where gobgpd and gobgp are. @throws Error when they are absent and cannot be built */
 async function programDirectory(progress: (text: string) => void): Promise<string> {
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const directory = join(cache, 'ovenbird', 'lab', `gobgp-v${gobgpVersion}`);
+  const directory = join(cacheDirectory(), `gobgp-v${gobgpVersion}`);
   if (existsSync(join(directory, 'gobgpd')) && existsSync(join(directory, 'gobgp'))) return directory;
   mkdirSync(directory, { recursive: true });
   progress(`building GoBGP ${gobgpVersion} (minutes, once)`);
